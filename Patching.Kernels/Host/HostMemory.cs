@@ -1,0 +1,28 @@
+using System.Runtime.InteropServices;
+
+namespace Patching.Kernels;
+
+/// <summary>
+/// Native memory aligned to 2 MiB with huge pages requested where the system has them: a GEMM that walks a 10 MB weight matrix in 4 KiB pages spends a tenth of
+/// its time in page-table walks.
+/// </summary>
+internal static partial class HostMemory
+{
+    private const nuint HugePage = 2u << 20;
+    private const int AdviseHugePages = 14;
+
+    /// <summary>Reserves <paramref name="bytes"/>; the contents are undefined.</summary>
+    public static unsafe nint Allocate(long bytes)
+    {
+        bool large = bytes >= (long)HugePage;
+        void* memory = NativeMemory.AlignedAlloc((nuint)bytes, large ? HugePage : 4096);
+        if (large && OperatingSystem.IsLinux()) _ = Advise(memory, (nuint)bytes, AdviseHugePages);
+        return (nint)memory;
+    }
+
+    /// <summary>Returns what <see cref="Allocate"/> gave; zero is ignored.</summary>
+    public static unsafe void Free(nint memory) => NativeMemory.AlignedFree((void*)memory);
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static unsafe partial int Advise(void* address, nuint length, int advice);
+}

@@ -1,0 +1,106 @@
+using ILGPU;
+using ILGPU.Runtime;
+using ILGPU.Runtime.CPU;
+
+namespace Patching.Kernels;
+
+/// <summary>
+/// One allocation for one role (parameters, gradients, activations, ...), cut into named views aligned to 256 bytes. The cutting is a function that runs twice:
+/// once to measure, once over real memory, so that a plan can be printed before anything is allocated and can never differ from what is allocated.
+/// </summary>
+public sealed class Arena : IDisposable
+{
+    /// <summary>Alignment of every view, in bytes.</summary>
+    public const int Alignment = 256;
+
+    private readonly MemoryBuffer? buffer;
+    private readonly nint hostMemory;
+    private readonly ArrayView<byte> memory;
+    private readonly List<ArenaSlot> slots = [];
+
+    private Arena(string role)
+    {
+        Role = role;
+    }
+
+    private unsafe Arena(Device device, string role, long capacity)
+        : this(role)
+    {
+        try
+        {
+            if (device.Kind == DeviceKind.Cuda)
+            {
+                buffer = device.Accelerator.Allocate1D<byte>(capacity);
+            }
+            else
+            {
+                hostMemory = HostMemory.Allocate(capacity);
+                buffer = CPUMemoryBuffer.Create(device.Accelerator, hostMemory, capacity, 1);
+            }
+        }
+        catch (Exception error) when (error is OutOfMemoryException or ILGPU.Runtime.Cuda.CudaException)
+        {
+            throw new DeviceException(
+                $"not enough memory on {device.Name} for {role}: {capacity / 1048576.0:F0} MiB; use a smaller --batch-size", error);
+        }
+        memory = new ArrayView<byte>(buffer, 0, capacity);
+        memory.MemSetToZero(device.Accelerator.DefaultStream);
+    }
+
+    /// <summary>What the memory is for.</summary>
+    public string Role { get; }
+
+    /// <summary>Bytes taken so far, including alignment.</summary>
+    public long Bytes { get; private set; }
+
+    /// <summary>The named pieces in the order they were taken.</summary>
+    public IReadOnlyList<ArenaSlot> Slots => slots;
+
+    /// <summary>All of it as one flat single-precision tensor: what whole-model operations (optimiser, interpolation, gradient norm) run over. Gaps are zero.</summary>
+    public Tensor Flat => new(memory.SubView(0, Bytes), ElementType.Float32, new Shape(checked((int)(Bytes / 4))));
+
+    /// <summary>Runs <paramref name="layout"/> without memory and returns the arena that describes what it takes.</summary>
+    public static Arena Plan(string role, Action<Arena> layout)
+    {
+        Arena plan = new(role);
+        layout(plan);
+        return plan;
+    }
+
+    /// <summary>Measures <paramref name="layout"/>, allocates exactly that (zeroed), and runs it again over the memory.</summary>
+    /// <exception cref="DeviceException">There is not enough memory.</exception>
+    public static Arena Allocate(Device device, string role, Action<Arena> layout)
+    {
+        Arena arena = new(device, role, Math.Max(Plan(role, layout).Bytes, Alignment));
+        layout(arena);
+        return arena;
+    }
+
+    /// <summary>Cuts the next piece. While planning, the tensor has its shape but no memory.</summary>
+    public Tensor Take(string name, ElementType type, params ReadOnlySpan<int> extents)
+    {
+        Shape shape = new(extents);
+        long bytes = shape.Count * type.Bytes();
+        slots.Add(new ArenaSlot(name, type, shape, Bytes));
+        ArrayView<byte> view = buffer is null ? default : memory.SubView(Bytes, bytes);
+        Bytes += (bytes + Alignment - 1) / Alignment * Alignment;
+        return new Tensor(view, type, shape);
+    }
+
+    /// <summary>Cuts the next piece as single-precision numbers.</summary>
+    public Tensor Take(string name, params ReadOnlySpan<int> extents) => Take(name, ElementType.Float32, extents);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        buffer?.Dispose();
+        HostMemory.Free(hostMemory);
+    }
+}
+
+/// <summary>A named piece of an <see cref="Arena"/>.</summary>
+/// <param name="Name">What it holds.</param>
+/// <param name="Type">Type of its elements.</param>
+/// <param name="Shape">Its extents.</param>
+/// <param name="Offset">Bytes from the start of the arena.</param>
+public sealed record ArenaSlot(string Name, ElementType Type, Shape Shape, long Offset);

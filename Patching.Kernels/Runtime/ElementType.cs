@@ -1,0 +1,21 @@
+namespace Patching.Kernels;
+
+/// <summary>Type of a tensor's elements.</summary>
+public enum ElementType
+{
+    /// <summary>IEEE single precision, 4 bytes.</summary>
+    Float32,
+
+    /// <summary>Signed 32-bit integer: token ids, labels.</summary>
+    Int32,
+
+    /// <summary>Unsigned byte: pixels.</summary>
+    UInt8,
+}
+
+/// <summary>Facts about element types.</summary>
+public static class ElementTypes
+{
+    /// <summary>Bytes of one element.</summary>
+    public static int Bytes(this ElementType type) => type == ElementType.UInt8 ? 1 : 4;
+}
