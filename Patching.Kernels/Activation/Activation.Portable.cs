@@ -7,7 +7,7 @@ namespace Patching.Kernels;
 public static partial class Activation
 {
     internal static float Value(float x, int kind) =>
-        kind == (int)ActivationKind.QuickGelu ? x * Sigmoid(QuickGeluSlope * x) : x * NormalDistribution(x);
+        kind == (int)ActivationKind.QuickGelu ? x * Sigmoid(QuickGeluSlope * x) : x * NormalDistribution.Cdf(x);
 
     internal static float Derivative(float x, int kind)
     {
@@ -17,7 +17,7 @@ public static partial class Activation
             return s + QuickGeluSlope * x * s * (1 - s);
         }
         const float inverseRootTwoPi = 0.39894228f;
-        return NormalDistribution(x) + x * inverseRootTwoPi * XMath.Exp(-0.5f * x * x);
+        return NormalDistribution.Cdf(x) + x * inverseRootTwoPi * XMath.Exp(-0.5f * x * x);
     }
 
     private static void ForwardKernel(Index1D i, ArrayView<float> y, ArrayView<float> x, int kind) => y[i] = Value(x[i], kind);
