@@ -11,6 +11,9 @@ namespace Patching.Model.Text;
 /// </summary>
 public sealed class ClipTokenizer
 {
+    /// <summary>Longest run of letters or symbols that is merged: the library's time grows with its square (a quarter of a second here).</summary>
+    private const int MaxPieceLength = 1 << 16;
+
     private readonly BpeTokenizer bytePairs;
     private readonly byte[][] tokenBytes;
 
@@ -47,6 +50,7 @@ public sealed class ClipTokenizer
     }
 
     /// <summary>The ids of a text, cleaned first, without start and end token.</summary>
+    /// <exception cref="InputException">The text has a single word of more than 65,536 characters.</exception>
     public int[] Encode(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
@@ -57,7 +61,7 @@ public sealed class ClipTokenizer
             ReadOnlySpan<char> piece = pieces.Current;
             if (piece.SequenceEqual(ClipPieces.StartSpelling)) ids.Add(StartOfText);
             else if (piece.SequenceEqual(ClipPieces.EndSpelling)) ids.Add(EndOfText);
-            else ids.AddRange(bytePairs.EncodeToIds(piece, considerPreTokenization: false, considerNormalization: false));
+            else ids.AddRange(Merge(piece));
         }
         return [.. ids];
     }
@@ -97,6 +101,14 @@ public sealed class ClipTokenizer
             bytes.AddRange(tokenBytes[id]);
         }
         return Encoding.UTF8.GetString([.. bytes]).Replace(ClipVocabulary.EndOfWord, " ", StringComparison.Ordinal);
+    }
+
+    private IReadOnlyList<int> Merge(ReadOnlySpan<char> piece)
+    {
+        if (piece.Length > MaxPieceLength)
+            throw new InputException(string.Create(CultureInfo.InvariantCulture,
+                $"text has a word of {piece.Length} characters, at most {MaxPieceLength} are allowed; check that it is text"));
+        return bytePairs.EncodeToIds(piece, considerPreTokenization: false, considerNormalization: false);
     }
 
     private static InputException TooLong(string text, int count, int contextLength)

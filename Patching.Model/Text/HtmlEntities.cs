@@ -153,6 +153,7 @@ internal static partial class HtmlEntities
     private static string ToUpper(string value) => value switch
     {
         "\u00DF" => "SS",
+        "\u0131" => "I", // .NET's invariant casing leaves the dotless i alone
         "\u0149" => "\u02BCN",
         "\uFB00" => "FF",
         "\uFB01" => "FI",

@@ -16,6 +16,24 @@ internal static class MojibakeCost
         (0xA7F5, 0xA7F7), (0xA7FA, 0xA7FF), (0xAB30, 0xAB5A), (0xAB60, 0xAB64), (0xAB66, 0xAB68), (0xFB00, 0xFB06), (0x1DF00, 0x1DF2A),
     ];
 
+    /// <summary>
+    /// Ranges of code points that Unicode 12.1 had not assigned and a later version has (with unassigned ones between them): ftfy's classes are those of
+    /// 12.1 wherever it runs, so that new scripts still count as odd.
+    /// </summary>
+    private const string AssignedLater = """
+        61D 870-89F 8B5 8BE-8D2 B55 C3C C5D CDD CF3 D04 D81 ECE 170D 1715-171F 180F 1ABF-1ACE 1B4C-1B4F 1B7D-1B7F 1C89-1C8A 1DFA 20C0
+        2427-2429 2B97 2C2F 2C5F 2E50-2E5D 2FFC-2FFF 31BB-31BF 31E4-31EF 4DB6-4DBF 9FF0-9FFF A7C0-A7C1 A7C7-A7F6 A82C AB68-AB6B FBC2
+        FD40-FD4F FDCF FDFE-FDFF 1019C 10570-105F3 10780-107BA 10D40-10D8F 10E80-10EFF 10F70-10FCB 11070-11075 110C2 11147 111CE-111CF
+        1123F-11241 11380-113E2 1145A 11460-11461 116B9 116D0-116E3 11740-11746 11900-11959 11AB0-11ABF 11B00-11BF9 11F00-11FB0
+        12F90-12FF2 1342F 13439-143FA 16100-16139 16A70-16AC9 16D40-16D79 16FE4-16FF1 18AF3-1AFFE 1B11F-1B132 1B155 1CC00-1CFC3
+        1D1E9-1D1EA 1D2C0-1D2D3 1DF00-1DF2A 1E030-1E08F 1E290-1E2AE 1E4D0-1E7FE 2A6D7-2A6DF 2B735-2B739 2EBF0-2EE5D 30000-323AF
+        """;
+
+    private static readonly (int First, int Last)[] LaterRanges =
+    [
+        .. AssignedLater.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Select(range => range.Split('-')).Select(ends => (Hex(ends[0]), Hex(ends[^1]))),
+    ];
+
     private const string Common = "…—–‘“’”¡¿°™®‹›«»\u00A0´×ß\uFEFF";
     private const string LeadBytes = "ÂÃÎÏÐÑØÙĂĎĐŃŘŮ";
     private const string AfterLead = "€ƒ‚„†‡ˆ‰‹Œ“•˜œŸ¡¢£¤¥¦§¨ª«¬¯°±²³µ¶·¸¹º¼½¾¿ˇ˘˝";
@@ -124,7 +142,7 @@ internal static class MojibakeCost
         if (code is '\t' or '\n' or '\f' or '\r') return ' ';
         if (code is '^' or '~' or '`' or 0xB4 or 0x2DD or 0xFF3E or 0xFF40) return 'o';
         if (code is >= 0x250 and < 0x300 and not 0x259) return 'i';
-        UnicodeCategory category = CharUnicodeInfo.GetUnicodeCategory(code);
+        UnicodeCategory category = IsAssignedLater(code) ? UnicodeCategory.OtherNotAssigned : CharUnicodeInfo.GetUnicodeCategory(code);
         if (category <= UnicodeCategory.OtherLetter) return LetterClass(code, category);
         if (code is (>= 0xFE00 and <= 0xFE0F) or (>= 0x1F3FB and <= 0x1F3FF)) return '3';
         return category switch
@@ -155,4 +173,19 @@ internal static class MojibakeCost
             _ => 'C',
         };
     }
+
+    private static bool IsAssignedLater(int code)
+    {
+        if (code < LaterRanges[0].First) return false;
+        int low = 0, high = LaterRanges.Length - 1;
+        while (low < high)
+        {
+            int middle = (low + high + 1) / 2;
+            if (LaterRanges[middle].First <= code) low = middle;
+            else high = middle - 1;
+        }
+        return code <= LaterRanges[low].Last;
+    }
+
+    private static int Hex(string text) => int.Parse(text, NumberStyles.HexNumber, CultureInfo.InvariantCulture);
 }
