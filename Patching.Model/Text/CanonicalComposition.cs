@@ -4,8 +4,9 @@ using System.Text;
 namespace Patching.Model.Text;
 
 /// <summary>
-/// Unicode normalisation form C (UAX #15): canonical decomposition, ordering of marks, canonical composition. .NET delegates this to a system library, which
-/// the program does not ask for (invariant globalization), so that the same text gives the same tokens on every machine.
+/// Unicode normalisation form C (UAX #15): canonical decomposition, ordering of marks, canonical composition. .NET delegates this to a
+/// system library, which the program does not ask for (invariant globalization), so that the same text gives the same tokens on every
+/// machine.
 /// </summary>
 internal static partial class CanonicalComposition
 {
@@ -55,7 +56,9 @@ internal static partial class CanonicalComposition
         }
     }
 
-    /// <summary>Sorts every run of marks by combining class, keeping the order of equals (a stable sort, so that long runs stay cheap).</summary>
+    /// <summary>
+    /// Sorts every run of marks by combining class, keeping the order of equals (a stable sort, so that long runs stay cheap).
+    /// </summary>
     private static void Order(List<int> codes)
     {
         for (int start = 0; start < codes.Count;)

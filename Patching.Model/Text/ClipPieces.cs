@@ -5,8 +5,8 @@ namespace Patching.Model.Text;
 
 /// <summary>
 /// Cuts a cleaned text into the pieces that byte-pair encoding works on, as CLIP's pattern does, case ignored:
-/// <c>&lt;start_of_text&gt;|&lt;end_of_text&gt;|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+</c>. Written out because .NET's patterns see UTF-16
-/// units, for which a letter beyond the BMP is no letter.
+/// <c>&lt;start_of_text&gt;|&lt;end_of_text&gt;|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+</c>. Written out because .NET's
+/// patterns see UTF-16 units, for which a letter beyond the BMP is no letter.
 /// </summary>
 internal ref struct ClipPieces(ReadOnlySpan<char> text)
 {

@@ -5,13 +5,15 @@ using Microsoft.ML.Tokenizers;
 namespace Patching.Model.Text;
 
 /// <summary>
-/// CLIP's tokenizer: text to token ids and back, id for id as the original (OpenAI CLIP, simple_tokenizer.py): <see cref="TextCleaning"/>, then
-/// <see cref="ClipPieces"/>, then byte-pair encoding of each piece, which Microsoft.ML.Tokenizers does. Works with any vocabulary laid out as CLIP's, of any
-/// size. All members may be called from several threads at once.
+/// CLIP's tokenizer: text to token ids and back, id for id as the original (OpenAI CLIP, simple_tokenizer.py): <see cref="TextCleaning"/>,
+/// then <see cref="ClipPieces"/>, then byte-pair encoding of each piece, which Microsoft.ML.Tokenizers does. Works with any vocabulary laid
+/// out as CLIP's, of any size. All members may be called from several threads at once.
 /// </summary>
 public sealed class ClipTokenizer
 {
-    /// <summary>Longest run of letters or symbols that is merged: the library's time grows with its square (a quarter of a second here).</summary>
+    /// <summary>
+    /// Longest run of letters or symbols that is merged: the library's time grows with its square (under a second here).
+    /// </summary>
     private const int MaxPieceLength = 1 << 16;
 
     private readonly BpeTokenizer bytePairs;
@@ -67,8 +69,8 @@ public sealed class ClipTokenizer
     }
 
     /// <summary>
-    /// One row for the text tower: start token, ids, end token, then zeros. A text that does not fit is cut before the end token, which stays the last id
-    /// (the original cuts the end token too, so that all long texts are read at a meaningless place).
+    /// One row for the text tower: start token, ids, end token, then zeros. A text that does not fit is cut before the end token, which
+    /// stays the last id (the original cuts the end token too, so that all long texts are read at a meaningless place).
     /// </summary>
     /// <param name="text">The text as written.</param>
     /// <param name="contextLength">Length of the row; at least 2.</param>
@@ -88,7 +90,8 @@ public sealed class ClipTokenizer
     }
 
     /// <summary>
-    /// The cleaned text of the ids, with a space after each word; special tokens appear as they are written in texts, bytes that are no UTF-8 as U+FFFD.
+    /// The cleaned text of the ids, with a space after each word; special tokens appear as they are written in texts, bytes that are no
+    /// UTF-8 as U+FFFD.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">An id is outside 0..VocabularySize-1.</exception>
     public string Decode(ReadOnlySpan<int> ids)

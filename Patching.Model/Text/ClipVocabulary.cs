@@ -5,8 +5,9 @@ using System.Text.Json;
 namespace Patching.Model.Text;
 
 /// <summary>
-/// The two files of a CLIP tokenizer, read and checked: <c>vocab.json</c> (token to id) and <c>merges.txt</c> (one merge per line, best first). Of any size;
-/// the special tokens are found by name. Everything that would make byte-pair encoding fail or depend on the implementation later is refused here.
+/// The two files of a CLIP tokenizer, read and checked: <c>vocab.json</c> (token to id) and <c>merges.txt</c> (one merge per line, best
+/// first). Of any size; the special tokens are found by name. Everything that would make byte-pair encoding fail or depend on the
+/// implementation later is refused here.
 /// </summary>
 internal sealed class ClipVocabulary
 {
@@ -28,7 +29,8 @@ internal sealed class ClipVocabulary
     }
 
     /// <summary>
-    /// The printable character for each byte: itself where it is printable Latin-1, else the next of U+0100, U+0101, ... (the byte alphabet of GPT-2).
+    /// The printable character for each byte: itself where it is printable Latin-1, else the next of U+0100, U+0101, ... (the byte alphabet
+    /// of GPT-2).
     /// </summary>
     public static char[] ByteAlphabet { get; } = MakeByteAlphabet();
 
@@ -76,7 +78,8 @@ internal sealed class ClipVocabulary
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or NotSupportedException)
         {
-            throw new InputException($"{path}: cannot be read ({error.Message.ReplaceLineEndings(" ")}); check that it is a readable file", error);
+            string reason = error.Message.ReplaceLineEndings(" ");
+            throw new InputException($"{path}: cannot be read ({reason}); check that it is a readable file", error);
         }
     }
 
@@ -99,7 +102,8 @@ internal sealed class ClipVocabulary
         catch (Exception error) when (error is JsonException or InvalidOperationException)
         {
             // InvalidOperationException: a string that is no valid UTF-16 (an escaped lone surrogate).
-            throw new InputException($"{path}: is not valid JSON ({error.Message.ReplaceLineEndings(" ")}); copy the file again from the model's source", error);
+            string reason = error.Message.ReplaceLineEndings(" ");
+            throw new InputException($"{path}: is not valid JSON ({reason}); copy the file again from the model's source", error);
         }
         CheckIds(path, ids);
         return ids;
@@ -156,8 +160,9 @@ internal sealed class ClipVocabulary
     }
 
     /// <summary>
-    /// Every symbol must be a byte symbol or made by an earlier merge, and be made once. Then CLIP's way of merging (all places of the best pair at once) and
-    /// the library's (one place after the other, by rank and position) give the same tokens: no merge can enable one that ranks before it.
+    /// Every symbol must be a byte symbol or made by an earlier merge, and be made once. Then CLIP's way of merging (all places of the best
+    /// pair at once) and the library's (one place after the other, by rank and position) give the same tokens: no merge can enable one that
+    /// ranks before it.
     /// </summary>
     private static void CheckMerges(string vocabularyPath, string mergesPath, Dictionary<string, int> ids, List<string> merges)
     {
@@ -172,7 +177,8 @@ internal sealed class ClipVocabulary
             string[] pair = merges[i].Split(' ');
             string rank = (i + 1).ToString(CultureInfo.InvariantCulture), made = pair[0] + pair[1];
             foreach (string symbol in pair)
-                if (!known.Contains(symbol)) throw Bad(mergesPath, $"merge {rank} uses {Show(symbol)}, which no byte and no earlier merge gives");
+                if (!known.Contains(symbol))
+                    throw Bad(mergesPath, $"merge {rank} uses {Show(symbol)}, which no byte and no earlier merge gives");
             if (!ids.ContainsKey(made)) throw Bad(mergesPath, $"merge {rank} makes {Show(made)}, which {vocabularyPath} does not have");
             if (!known.Add(made)) throw Bad(mergesPath, $"merge {rank} makes {Show(made)} a second time");
         }

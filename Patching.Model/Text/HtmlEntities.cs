@@ -4,8 +4,9 @@ using System.Text;
 namespace Patching.Model.Text;
 
 /// <summary>
-/// HTML character references. <see cref="Unescape"/> is what browsers do (Python's <c>html.unescape</c>); <see cref="UnescapeUnambiguous"/> is ftfy's careful
-/// version, which wants the semicolon. (.NET's own <c>WebUtility.HtmlDecode</c> knows an eighth of the names and no name without a semicolon.)
+/// HTML character references. <see cref="Unescape"/> is what browsers do (Python's <c>html.unescape</c>); <see cref="UnescapeUnambiguous"/>
+/// is ftfy's careful version, which wants the semicolon. (.NET's own <c>WebUtility.HtmlDecode</c> knows an eighth of the names and no name
+/// without a semicolon.)
 /// </summary>
 internal static partial class HtmlEntities
 {
@@ -18,7 +19,9 @@ internal static partial class HtmlEntities
     /// <summary>Names with their semicolon, and without it where the standard allows that.</summary>
     private static readonly Dictionary<string, string> Names = ReadTable();
 
-    /// <summary>ftfy's additions: all-capitals forms of lower-case names that mean nothing else, for the upper case of the character.</summary>
+    /// <summary>
+    /// ftfy's additions: all-capitals forms of lower-case names that mean nothing else, for the upper case of the character.
+    /// </summary>
     private static readonly Dictionary<string, string> Capitals = MakeCapitals();
 
     /// <summary>Replaces every reference, also names without semicolon and names followed by other letters (<c>&amp;notit;</c>).</summary>
@@ -105,7 +108,9 @@ internal static partial class HtmlEntities
         return "&" + reference;
     }
 
-    /// <summary>The character of a number, with the standard's substitutions: U+FFFD, Windows-1252 for 80..9F, nothing for invalid ones.</summary>
+    /// <summary>
+    /// The character of a number, with the standard's substitutions: U+FFFD, Windows-1252 for 80..9F, nothing for invalid ones.
+    /// </summary>
     private static string FromNumber(ReadOnlySpan<char> digits)
     {
         bool hex = digits[0] is 'x' or 'X';

@@ -4,8 +4,9 @@ using System.Text;
 namespace Patching.Model.Text;
 
 /// <summary>
-/// Undoes mojibake: UTF-8 that was read in one of the encodings of <see cref="SingleByteEncoding"/>, once or several times over, and Windows-1252 that was
-/// read as Latin-1. A repair is kept only if it makes the text cheaper by <see cref="MojibakeCost"/> (ftfy 5.8, <c>fix_encoding</c>).
+/// Undoes mojibake: UTF-8 that was read in one of the encodings of <see cref="SingleByteEncoding"/>, once or several times over, and
+/// Windows-1252 that was read as Latin-1. A repair is kept only if it makes the text cheaper by <see cref="MojibakeCost"/> (ftfy 5.8,
+/// <c>fix_encoding</c>).
 /// </summary>
 internal static class Mojibake
 {
@@ -46,8 +47,8 @@ internal static class Mojibake
     }
 
     /// <summary>
-    /// Puts back the bytes A0 that a program took for spaces, where that makes a UTF-8 sequence that is likely in text. The cost is two for every byte A0
-    /// the text has then, if anything was put back.
+    /// Puts back the bytes A0 that a program took for spaces, where that makes a UTF-8 sequence that is likely in text. The cost is two for
+    /// every byte A0 the text has then, if anything was put back.
     /// </summary>
     private static int RestoreSpaces(byte[] bytes)
     {
@@ -62,7 +63,10 @@ internal static class Mojibake
         return restored ? bytes.AsSpan().Count((byte)0xA0) * 2 : 0;
     }
 
-    /// <summary>Length of a UTF-8 sequence in which exactly one continuation byte is a space, or 0. Of two-byte ones only those that make frequent letters.</summary>
+    /// <summary>
+    /// Length of a UTF-8 sequence in which exactly one continuation byte is a space, or 0. Of two-byte ones only those that make frequent
+    /// letters.
+    /// </summary>
     private static int AlteredLength(ReadOnlySpan<byte> bytes)
     {
         int length = bytes[0] switch
@@ -149,28 +153,35 @@ internal static class Mojibake
         return builder.ToString();
     }
 
-    private static bool IsSurrogatePair(ReadOnlySpan<byte> bytes) => bytes.Length >= 6 && bytes[0] == 0xED && bytes[1] is >= 0xA0 and <= 0xAF
-        && IsContinuation(bytes[2]) && bytes[3] == 0xED && bytes[4] is >= 0xB0 and <= 0xBF && IsContinuationOrEnd(bytes, 5);
+    private static bool IsSurrogatePair(ReadOnlySpan<byte> bytes) => bytes.Length >= 6
+        && bytes[0] == 0xED && bytes[1] is >= 0xA0 and <= 0xAF && IsContinuation(bytes[2])
+        && bytes[3] == 0xED && bytes[4] is >= 0xB0 and <= 0xBF && IsContinuationOrEnd(bytes, 5);
 
     private static bool IsContinuation(byte value) => (value & 0xC0) == 0x80;
 
     private static bool IsContinuationOrLost(byte value) => value == Lost || IsContinuation(value);
 
-    /// <summary>ftfy takes a line break at the very end for the end of the bytes (its patterns end in <c>$</c>), and so swallows it.</summary>
-    private static bool IsContinuationOrEnd(ReadOnlySpan<byte> bytes, int at) => IsContinuation(bytes[at]) || (at == bytes.Length - 1 && bytes[at] == '\n');
+    /// <summary>
+    /// ftfy takes a line break at the very end for the end of the bytes (its patterns end in <c>$</c>), and so swallows it.
+    /// </summary>
+    private static bool IsContinuationOrEnd(ReadOnlySpan<byte> bytes, int at) =>
+        IsContinuation(bytes[at]) || (at == bytes.Length - 1 && bytes[at] == '\n');
 
     /// <summary>
-    /// Repairs general punctuation (U+2000..U+203F, which starts with a circumflex and a euro sign when read as Windows-1252) on its own, in text that as a
-    /// whole does not decode; C1 controls become what Windows-1252 has in their place. Null where there is no such punctuation.
+    /// Repairs general punctuation (U+2000..U+203F, which starts with a circumflex and a euro sign when read as Windows-1252) on its own,
+    /// in text that as a whole does not decode; C1 controls become what Windows-1252 has in their place. Null where there is no such
+    /// punctuation.
     /// </summary>
     private static string? FixPunctuation(string text)
     {
-        string windows = string.Concat(text.Select(c => c is >= '\u0080' and <= '\u009F' ? SingleByteEncoding.Windows1252.Decode((byte)c) : c));
+        SingleByteEncoding encoding = SingleByteEncoding.Windows1252;
+        string windows = string.Concat(text.Select(c => c is >= '\u0080' and <= '\u009F' ? encoding.Decode((byte)c) : c));
         var builder = new StringBuilder(text.Length);
         bool found = false;
         for (int i = 0; i < windows.Length; i++)
         {
-            int last = i + 2 < windows.Length && windows[i] == 'â' && windows[i + 1] == '€' ? SingleByteEncoding.Windows1252.Encode(windows[i + 2]) : -1;
+            bool starts = i + 2 < windows.Length && windows[i] == 'â' && windows[i + 1] == '€';
+            int last = starts ? encoding.Encode(windows[i + 2]) : -1;
             if (last is >= 0x80 and <= 0xBF)
             {
                 builder.Append((char)(0x2000 + last - 0x80));

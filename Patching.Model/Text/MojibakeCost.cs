@@ -3,22 +3,26 @@ using System.Globalization;
 namespace Patching.Model.Text;
 
 /// <summary>
-/// How improbable a text is as something a person wrote: its length, plus two for every odd neighbourhood of character classes and every sequence typical of
-/// mojibake, minus one for every symbol that is common on its own (ftfy 5.8, <c>badness.text_cost</c>). Counted on form C, in code points.
+/// How improbable a text is as something a person wrote: its length, plus two for every odd neighbourhood of character classes and every
+/// sequence typical of mojibake, minus one for every symbol that is common on its own (ftfy 5.8, <c>badness.text_cost</c>). Counted on form
+/// C, in code points.
 /// </summary>
 internal static class MojibakeCost
 {
-    /// <summary>Letters whose Unicode name starts with LATIN, outside the IPA block; what lies between them in a range is no letter.</summary>
+    /// <summary>
+    /// Letters whose Unicode name starts with LATIN, outside the IPA block; what lies between them in a range is no letter.
+    /// </summary>
     private static readonly (int First, int Last)[] LatinLetters =
     [
-        (0x41, 0x7A), (0xC0, 0x24F), (0x259, 0x259), (0x1D00, 0x1D25), (0x1D62, 0x1D65), (0x1D6B, 0x1D77), (0x1D79, 0x1D9A), (0x1E00, 0x1EFF),
-        (0x2090, 0x209C), (0x2184, 0x2184), (0x2C60, 0x2C7C), (0x2C7E, 0x2C7F), (0xA722, 0xA76F), (0xA771, 0xA787), (0xA78B, 0xA7DC),
+        (0x41, 0x7A), (0xC0, 0x24F), (0x259, 0x259), (0x1D00, 0x1D25), (0x1D62, 0x1D65), (0x1D6B, 0x1D77), (0x1D79, 0x1D9A),
+        (0x1E00, 0x1EFF), (0x2090, 0x209C), (0x2184, 0x2184), (0x2C60, 0x2C7C), (0x2C7E, 0x2C7F), (0xA722, 0xA76F), (0xA771, 0xA787),
+        (0xA78B, 0xA7DC),
         (0xA7F5, 0xA7F7), (0xA7FA, 0xA7FF), (0xAB30, 0xAB5A), (0xAB60, 0xAB64), (0xAB66, 0xAB68), (0xFB00, 0xFB06), (0x1DF00, 0x1DF2A),
     ];
 
     /// <summary>
-    /// Ranges of code points that Unicode 12.1 had not assigned and a later version has (with unassigned ones between them): ftfy's classes are those of
-    /// 12.1 wherever it runs, so that new scripts still count as odd.
+    /// Ranges of code points that Unicode 12.1 had not assigned and a later version has (with unassigned ones between them): ftfy's classes
+    /// are those of 12.1 wherever it runs, so that new scripts still count as odd.
     /// </summary>
     private const string AssignedLater = """
         61D 870-89F 8B5 8BE-8D2 B55 C3C C5D CDD CF3 D04 D81 ECE 170D 1715-171F 180F 1ABF-1ACE 1B4C-1B4F 1B7D-1B7F 1C89-1C8A 1DFA 20C0
@@ -31,7 +35,8 @@ internal static class MojibakeCost
 
     private static readonly (int First, int Last)[] LaterRanges =
     [
-        .. AssignedLater.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Select(range => range.Split('-')).Select(ends => (Hex(ends[0]), Hex(ends[^1]))),
+        .. AssignedLater.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)
+            .Select(range => range.Split('-')).Select(ends => (Hex(ends[0]), Hex(ends[^1]))),
     ];
 
     private const string Common = "…—–‘“’”¡¿°™®‹›«»\u00A0´×ß\uFEFF";
@@ -121,7 +126,8 @@ internal static class MojibakeCost
     }
 
     /// <summary>The code point as a char; a noncharacter that no table holds where there is none or it lies beyond the BMP.</summary>
-    private static char Bmp(ReadOnlySpan<int> codes, int at) => at < codes.Length && codes[at] <= char.MaxValue ? (char)codes[at] : '\uFFFF';
+    private static char Bmp(ReadOnlySpan<int> codes, int at) =>
+        at < codes.Length && codes[at] <= char.MaxValue ? (char)codes[at] : '\uFFFF';
 
     /// <summary>Python's <c>\w</c>: letters, numbers of every kind, underscore.</summary>
     private static bool IsWord(ReadOnlySpan<int> codes, int at)
@@ -134,8 +140,9 @@ internal static class MojibakeCost
     }
 
     /// <summary>
-    /// ftfy's class of a character: L l Latin letter, A a other letter with case, C letter without, i IPA, m modifier letter, M mark, N number that is no digit,
-    /// 1 mathematical or currency symbol, 2 modifier symbol, 3 other symbol, X control, P private, _ unassigned, space, o everything else.
+    /// ftfy's class of a character: L l Latin letter, A a other letter with case, C letter without, i IPA, m modifier letter, M mark, N
+    /// number that is no digit, 1 mathematical or currency symbol, 2 modifier symbol, 3 other symbol, X control, P private, _ unassigned,
+    /// space, o everything else.
     /// </summary>
     private static char Class(int code)
     {

@@ -1,8 +1,9 @@
 namespace Patching.Model.Text;
 
 /// <summary>
-/// One of the eight-bit encodings that texts are mistaken for. Bytes 0..7F are ASCII. The "sloppy" ones follow what programs do rather than the standard:
-/// unassigned bytes stand for the Latin-1 control of the same number, and byte 1A stands for U+FFFD, so that lost bytes can be recognised (ftfy's codecs).
+/// One of the eight-bit encodings that texts are mistaken for. Bytes 0..7F are ASCII. The "sloppy" ones follow what programs do rather than
+/// the standard: unassigned bytes stand for the Latin-1 control of the same number, and byte 1A stands for U+FFFD, so that lost bytes can
+/// be recognised (ftfy's codecs).
 /// </summary>
 internal sealed class SingleByteEncoding
 {
@@ -20,7 +21,10 @@ internal sealed class SingleByteEncoding
     /// <summary>ISO 8859-1.</summary>
     public static SingleByteEncoding Latin1 { get; } = new(0, sloppy: false, Controls + Windows1252.upperHalf[32..]);
 
-    /// <summary>All encodings in the order in which they are tried: Latin-1, Windows-1252, Windows-1250, ISO 8859-2, Windows-1251, Mac Roman, code page 437.</summary>
+    /// <summary>
+    /// All encodings in the order in which they are tried: Latin-1, Windows-1252, Windows-1250, ISO 8859-2, Windows-1251, Mac Roman, code
+    /// page 437.
+    /// </summary>
     public static IReadOnlyList<SingleByteEncoding> All { get; } =
     [
         Latin1,

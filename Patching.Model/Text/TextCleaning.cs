@@ -4,11 +4,14 @@ using System.Text;
 namespace Patching.Model.Text;
 
 /// <summary>
-/// What CLIP's tokenizer does to a text before it looks for words: <c>whitespace_clean(basic_clean(text)).lower()</c>, with ftfy 5.8 as the text repair
-/// (OpenAI CLIP, simple_tokenizer.py). docs/tokenizer.md lists the steps and where they end.
+/// What CLIP's tokenizer does to a text before it looks for words: <c>whitespace_clean(basic_clean(text)).lower()</c>, with ftfy 5.8 as the
+/// text repair (OpenAI CLIP, simple_tokenizer.py). docs/tokenizer.md lists the steps and where they end.
 /// </summary>
 public static class TextCleaning
 {
+    /// <summary>Punctuation that stands inside words and is therefore case-ignorable.</summary>
+    private const string InnerPunctuation = "'.:\u00B7\u0387\u055F\u05F4\u2018\u2019\u2024\u2027\uFE13\uFE52\uFE55\uFF07\uFF0E\uFF1A";
+
     /// <summary>The text as the tokenizer splits it: repaired, unescaped, white space collapsed, lower case.</summary>
     public static string Clean(string text)
     {
@@ -38,8 +41,8 @@ public static class TextCleaning
     }
 
     /// <summary>
-    /// Lower case as Python's <c>str.lower</c> gives it: Unicode's simple mapping for each code point, except that capital I with a dot becomes i and a
-    /// combining dot, and that a capital sigma at the end of a word becomes a final sigma.
+    /// Lower case as Python's <c>str.lower</c> gives it: Unicode's simple mapping for each code point, except that capital I with a dot
+    /// becomes i and a combining dot, and that a capital sigma at the end of a word becomes a final sigma.
     /// </summary>
     public static string ToLower(string text)
     {
@@ -56,7 +59,9 @@ public static class TextCleaning
         return builder.ToString();
     }
 
-    /// <summary>Printable ASCII without an ampersand: no repair and no entity can apply, which is the case of almost every prompt.</summary>
+    /// <summary>
+    /// Printable ASCII without an ampersand: no repair and no entity can apply, which is the case of almost every prompt.
+    /// </summary>
     private static bool IsPlain(string text)
     {
         foreach (char c in text)
@@ -105,10 +110,12 @@ public static class TextCleaning
     {
         UnicodeCategory.NonSpacingMark or UnicodeCategory.EnclosingMark or UnicodeCategory.Format => true,
         UnicodeCategory.ModifierLetter or UnicodeCategory.ModifierSymbol => true,
-        _ => rune.IsBmp && "'.:\u00B7\u0387\u055F\u05F4\u2018\u2019\u2024\u2027\uFE13\uFE52\uFE55\uFF07\uFF0E\uFF1A".Contains((char)rune.Value),
+        _ => rune.IsBmp && InnerPunctuation.Contains((char)rune.Value),
     };
 
-    /// <summary>Unicode's Cased, for characters that are not case-ignorable: letters with case, ordinal indicators, Roman numerals, circled letters.</summary>
+    /// <summary>
+    /// Unicode's Cased, for characters that are not case-ignorable: letters with case, ordinal indicators, Roman numerals, circled letters.
+    /// </summary>
     private static bool IsCased(Rune rune) => Rune.GetUnicodeCategory(rune) switch
     {
         UnicodeCategory.UppercaseLetter or UnicodeCategory.LowercaseLetter or UnicodeCategory.TitlecaseLetter => true,

@@ -3,8 +3,9 @@ using System.Text;
 namespace Patching.Model.Text;
 
 /// <summary>
-/// The repairs of <c>ftfy.fix_text</c> 5.8 with its default options, in its order: terminal escapes, mojibake (<see cref="Mojibake"/>), HTML entities, Latin
-/// ligatures, character width, curly quotes, line breaks, surrogates, control characters, NFC; each line by itself and again until nothing changes.
+/// The repairs of <c>ftfy.fix_text</c> 5.8 with its default options, in its order: terminal escapes, mojibake (<see cref="Mojibake"/>),
+/// HTML entities, Latin ligatures, character width, curly quotes, line breaks, surrogates, control characters, NFC; each line by itself and
+/// again until nothing changes.
 /// </summary>
 internal static class TextRepair
 {
@@ -22,12 +23,15 @@ internal static class TextRepair
     /// <summary>Standard forms of U+FF5F..U+FFEE, in order; a space where a code point has none.</summary>
     private const string HalfWidth =
         "\u2985\u2986。「」、・ヲァィゥェォャュョッーアイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワン\u3099\u309A"
-        + "\u1160\u1100\u1101\u11AA\u1102\u11AC\u11AD\u1103\u1104\u1105\u11B0\u11B1\u11B2\u11B3\u11B4\u11B5\u111A\u1106\u1107\u1108\u1121\u1109"
-        + "\u110A\u110B\u110C\u110D\u110E\u110F\u1110\u1111\u1112 "
-        + "  \u1161\u1162\u1163\u1164\u1165\u1166  \u1167\u1168\u1169\u116A\u116B\u116C  \u116D\u116E\u116F\u1170\u1171\u1172  \u1173\u1174\u1175   "
+        + "\u1160\u1100\u1101\u11AA\u1102\u11AC\u11AD\u1103\u1104\u1105\u11B0\u11B1\u11B2\u11B3\u11B4\u11B5\u111A\u1106\u1107\u1108"
+        + "\u1121\u1109\u110A\u110B\u110C\u110D\u110E\u110F\u1110\u1111\u1112 "
+        + "  \u1161\u1162\u1163\u1164\u1165\u1166  \u1167\u1168\u1169\u116A\u116B\u116C"
+        + "  \u116D\u116E\u116F\u1170\u1171\u1172  \u1173\u1174\u1175   "
         + "\u00A2\u00A3\u00AC \u00A6\u00A5\u20A9 \u2502\u2190\u2191\u2192\u2193\u25A0\u25CB";
 
-    /// <summary>Repairs a text line by line. Once a line holds both angle brackets the text may be HTML: its entities are left alone from there on.</summary>
+    /// <summary>
+    /// Repairs a text line by line. Once a line holds both angle brackets the text may be HTML: its entities are left alone from there on.
+    /// </summary>
     public static string Fix(string text)
     {
         text = ReplaceLoneSurrogates(text);
@@ -84,7 +88,10 @@ internal static class TextRepair
         return end < text.Length && char.IsAsciiLetter(text[end]) ? end + 1 : 0;
     }
 
-    /// <summary>Ligatures, then width, then quotes: one pass is enough, because what one yields the next leaves alone (except the letter n's apostrophe).</summary>
+    /// <summary>
+    /// Ligatures, then width, then quotes: one pass is enough, because what one yields the next leaves alone (except the letter n's
+    /// apostrophe).
+    /// </summary>
     private static string FixCharacters(string text)
     {
         var builder = new StringBuilder(text.Length);
@@ -116,10 +123,12 @@ internal static class TextRepair
 
     private static string FixLineBreaks(string text) => text.AsSpan().IndexOfAny("\r\u2028\u2029\u0085") < 0
         ? text
-        : text.Replace("\r\n", "\n", StringComparison.Ordinal).Replace('\r', '\n').Replace('\u2028', '\n').Replace('\u2029', '\n').Replace('\u0085', '\n');
+        : text.Replace("\r\n", "\n", StringComparison.Ordinal)
+            .Replace('\r', '\n').Replace('\u2028', '\n').Replace('\u2029', '\n').Replace('\u0085', '\n');
 
     /// <summary>
-    /// Python texts hold code points, .NET texts UTF-16: a pair already is its code point here, so only lone surrogates are left to replace by U+FFFD.
+    /// Python texts hold code points, .NET texts UTF-16: a pair already is its code point here, so only lone surrogates are left to replace
+    /// by U+FFFD.
     /// </summary>
     private static string ReplaceLoneSurrogates(string text)
     {
@@ -137,7 +146,11 @@ internal static class TextRepair
         return builder.Length == text.Length ? text : builder.ToString();
     }
 
-    /// <summary>Characters unsuitable for text: ASCII controls that are no white space, and Unicode's deprecated, annotation, musical and tag controls.</summary>
-    private static bool IsRemoved(int code) => code is (>= 0 and <= 0x08) or 0x0B or (>= 0x0E and <= 0x1F) or 0x7F or (>= 0x206A and <= 0x206F)
+    /// <summary>
+    /// Characters unsuitable for text: ASCII controls that are no white space, and Unicode's deprecated, annotation, musical and tag
+    /// controls.
+    /// </summary>
+    private static bool IsRemoved(int code) => code is
+        (>= 0 and <= 0x08) or 0x0B or (>= 0x0E and <= 0x1F) or 0x7F or (>= 0x206A and <= 0x206F)
         or 0xFEFF or (>= 0xFFF9 and <= 0xFFFC) or (>= 0x1D173 and <= 0x1D17A) or (>= 0xE0000 and <= 0xE007F);
 }

@@ -53,7 +53,8 @@ internal sealed class TextCleaningTests
         Assert.That(TextCleaning.BasicClean("  A\n “B”&nbsp;"), Is.EqualTo("A\n \"B\""));
 
     [Test]
-    public void WhitespaceCleanKeepsEverythingElse() => Assert.That(TextCleaning.WhitespaceClean(" A \u2028\v B&amp; "), Is.EqualTo("A B&amp;"));
+    public void WhitespaceCleanKeepsEverythingElse() =>
+        Assert.That(TextCleaning.WhitespaceClean(" A \u2028\v B&amp; "), Is.EqualTo("A B&amp;"));
 
     [Test]
     public void CleaningACleanTextChangesNothing([Values("a photo of a dog.", "naïve — ≤ 한국어 犬 😀", "don't \"quote\"")] string text) =>

@@ -4,8 +4,8 @@ using System.Text.Json;
 namespace Patching.Tests.Model.Text;
 
 /// <summary>
-/// A model folder with a vocabulary of a few hundred entries, laid out as CLIP's: 256 byte symbols, the same with <c>&lt;/w&gt;</c>, the merges' products,
-/// start and end token. Tests change the parts before they write it.
+/// A model folder with a vocabulary of a few hundred entries, laid out as CLIP's: 256 byte symbols, the same with <c>&lt;/w&gt;</c>, the
+/// merges' products, start and end token. Tests change the parts before they write it.
 /// </summary>
 internal sealed class TinyVocabulary : IDisposable
 {
@@ -37,7 +37,7 @@ internal sealed class TinyVocabulary : IDisposable
 
     public TinyVocabulary Write()
     {
-        WriteVocabulary(JsonSerializer.Serialize(Tokens.Select((token, id) => (token, id)).ToDictionary(entry => entry.token, entry => entry.id)));
+        WriteVocabulary(JsonSerializer.Serialize(Enumerable.Range(0, Tokens.Count).ToDictionary(id => Tokens[id], id => id)));
         File.WriteAllText(MergesPath, "#version: 0.2\n" + string.Join('\n', Merges) + "\n");
         return this;
     }
