@@ -6,9 +6,9 @@ using SkiaSharp;
 namespace Patching.Model.Images;
 
 /// <summary>
-/// JPEG, PNG, GIF, BMP and WebP through SkiaSharp. This is the only file that knows SkiaSharp; another decoder need only offer <see
-/// cref="Decode"/>. Its pixels were compared with Pillow's and are equal to the bit, given two corrections made here (see the methods that
-/// change the file's bytes).
+/// JPEG, PNG, GIF, BMP and WebP through SkiaSharp. This is the only file that knows SkiaSharp; another decoder need only offer
+/// <see cref="Decode"/>. Its pixels were compared with Pillow's and are equal to the bit, given two corrections made here
+/// (<see cref="Gray16PngAsGrayAlpha"/>, <see cref="GifWithoutTransparency"/>).
 /// </summary>
 internal static unsafe class SkiaImageReader
 {

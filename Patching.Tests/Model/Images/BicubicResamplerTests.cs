@@ -112,6 +112,23 @@ public sealed class BicubicResamplerTests
         }
     }
 
+    // Sides, resized sides by int(size * long / short), and the crop's start by Python's round((resized - size) / 2).
+    [TestCase(4, 4, 4, 4, 4, 0, 0)]
+    [TestCase(5, 4, 4, 5, 4, 0, 0)]
+    [TestCase(7, 4, 4, 7, 4, 2, 0)]
+    [TestCase(4, 9, 4, 4, 9, 0, 2)]
+    [TestCase(3, 5, 4, 4, 6, 0, 1)]
+    [TestCase(29, 10, 6, 17, 6, 6, 0)]
+    [TestCase(10, 29, 6, 6, 17, 0, 6)]
+    [TestCase(1, 3, 5, 5, 15, 0, 5)]
+    public void SquareIsTheCentreOfTheResizedImage(int width, int height, int size, int resizedWidth, int resizedHeight, int left, int top)
+    {
+        SampleRandom random = SampleRandom.ForSample(12, 0, 0);
+        RgbImage image = Noise(width, height, ref random);
+        RgbImage expected = PlainBicubic.Crop(PlainBicubic.Resize(image, resizedWidth, resizedHeight), left, top, size, size);
+        Assert.That(Square(new ImagePreprocessor(size), image), Is.EqualTo(expected.Pixels));
+    }
+
     [Test]
     public void FlatImagesStayFlat()
     {

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using System.IO.Compression;
 using System.Text;
@@ -100,7 +101,12 @@ public sealed class ImageDecoderTests
                 for (int k = 0; k <= trial % 5; k++) damaged[random.NextInt(range)] = (byte)random.NextBits();
                 try
                 {
-                    ImageDecoder.Decode(damaged, "damaged", 1_000_000);
+                    byte[] pixels = ImageDecoder.Decode(damaged, "damaged", 1_000_000).Pixels;
+                    // What an earlier image left in the pooled buffer must not shine through.
+                    byte[] pooled = ArrayPool<byte>.Shared.Rent(pixels.Length / 3 * 4);
+                    pooled.AsSpan().Fill(0xAB);
+                    ArrayPool<byte>.Shared.Return(pooled);
+                    Assert.That(ImageDecoder.Decode(damaged, "damaged", 1_000_000).Pixels.AsSpan().SequenceEqual(pixels), path);
                 }
                 catch (InputException e)
                 {
