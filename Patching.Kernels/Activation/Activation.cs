@@ -1,8 +1,8 @@
 namespace Patching.Kernels;
 
 /// <summary>
-/// The non-linearity between the two matrices of a transformer's MLP. It is a property of the trained weights: features computed with the other one are
-/// wrong by about half a percent, so it is read from the checkpoint or stated by the user, never guessed.
+/// The non-linearity between the two matrices of a transformer's MLP. It is a property of the trained weights: features computed with the
+/// other one are wrong by about half a percent, so it is read from the checkpoint or stated by the user, never guessed.
 /// </summary>
 public enum ActivationKind
 {

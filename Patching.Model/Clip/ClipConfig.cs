@@ -6,12 +6,14 @@ namespace Patching.Model.Clip;
 public enum TextPooling
 {
     /// <summary>
-    /// The position of the largest id, the first one on ties: OpenAI's code, where end-of-text has the largest id of all. Hugging Face configs with the
-    /// historical <c>eos_token_id</c> 2 mean this too.
+    /// The position of the largest id, the first one on ties: OpenAI's code, where end-of-text has the largest id of all. Hugging Face
+    /// configs with the historical <c>eos_token_id</c> 2 mean this too.
     /// </summary>
     ArgMaxId,
 
-    /// <summary>The first position whose id is <see cref="TextConfig.EndOfTextId"/> (position 0 where there is none): newer Hugging Face configs.</summary>
+    /// <summary>
+    /// The first position whose id is <see cref="TextConfig.EndOfTextId"/> (position 0 where there is none): newer Hugging Face configs.
+    /// </summary>
     FirstEndOfText,
 }
 
@@ -45,7 +47,8 @@ public sealed record VisionConfig(int ImageSize, int PatchSize, int Width, int L
 /// <param name="Heads">H, attention heads per block; divides <paramref name="Width"/>.</param>
 /// <param name="MlpWidth">Hidden channels of the MLP.</param>
 /// <param name="Pooling">Which position gives the text feature.</param>
-/// <param name="EndOfTextId">Id of the end-of-text token; with <see cref="TextPooling.ArgMaxId"/> it is the last id of the vocabulary.</param>
+/// <param name="EndOfTextId">Id of the end-of-text token; with <see cref="TextPooling.ArgMaxId"/> it is the last id of the
+/// vocabulary.</param>
 public sealed record TextConfig(
     int ContextLength, int VocabularySize, int Width, int Layers, int Heads, int MlpWidth, TextPooling Pooling, int EndOfTextId)
 {
@@ -59,12 +62,14 @@ public sealed record TextConfig(
 /// <param name="Text">The text tower; null for a checkpoint that holds only the image tower.</param>
 /// <param name="Activation">The non-linearity of the MLPs of both towers.</param>
 /// <param name="LayerNormEpsilon">The constant added to the variance in every LayerNorm.</param>
-public sealed record ClipConfig(int EmbeddingWidth, VisionConfig Vision, TextConfig? Text, ActivationKind Activation, float LayerNormEpsilon)
+public sealed record ClipConfig(
+    int EmbeddingWidth, VisionConfig Vision, TextConfig? Text, ActivationKind Activation, float LayerNormEpsilon)
 {
     /// <summary>The epsilon of every published CLIP.</summary>
     public const float DefaultLayerNormEpsilon = 1e-5f;
 
-    // The limits are far above any published CLIP (ViT-bigG: width 1664, MLP 8192, 48 layers) and low enough that no tensor has more than int.MaxValue elements.
+    // The limits are far above any published CLIP (ViT-bigG: width 1664, MLP 8192, 48 layers) and low enough that no tensor has more than
+    // int.MaxValue elements.
     private const int MaxWidth = 8192;
     private const int MaxMlpWidth = 65536;
     private const int MaxLayers = 512;
@@ -79,13 +84,15 @@ public sealed record ClipConfig(int EmbeddingWidth, VisionConfig Vision, TextCon
     public void Check(string source)
     {
         Range(source, "the embedding width (projection_dim)", EmbeddingWidth, MaxWidth);
-        if (!(LayerNormEpsilon > 0 && LayerNormEpsilon <= 0.1f)) throw Wrong(source, $"the LayerNorm epsilon (layer_norm_eps) is {LayerNormEpsilon}, expected 0 to 0.1");
+        if (!(LayerNormEpsilon > 0 && LayerNormEpsilon <= 0.1f))
+            throw Wrong(source, $"the LayerNorm epsilon (layer_norm_eps) is {LayerNormEpsilon}, expected 0 to 0.1");
         Tower(source, "image", Vision.Width, Vision.Layers, Vision.Heads, Vision.MlpWidth);
         Range(source, "the image size (image_size)", Vision.ImageSize, MaxImageSize);
         Range(source, "the patch size (patch_size)", Vision.PatchSize, MaxPatchSize);
         if (Vision.ImageSize % Vision.PatchSize != 0)
             throw Wrong(source, $"the image size {Vision.ImageSize} is not a multiple of the patch size {Vision.PatchSize}");
-        if (Vision.Grid > 255) throw Wrong(source, $"{Vision.Grid} x {Vision.Grid} patches per image are more than this program handles (255 x 255)");
+        if (Vision.Grid > 255)
+            throw Wrong(source, $"{Vision.Grid} x {Vision.Grid} patches per image are more than this program handles (255 x 255)");
         if (Text is null) return;
         Tower(source, "text", Text.Width, Text.Layers, Text.Heads, Text.MlpWidth);
         Range(source, "the context length (max_position_embeddings)", Text.ContextLength, MaxTokens);

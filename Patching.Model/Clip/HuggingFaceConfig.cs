@@ -6,11 +6,13 @@ using Patching.Kernels;
 namespace Patching.Model.Clip;
 
 /// <summary>
-/// Reads and writes the two JSON files beside a Hugging Face model: <c>config.json</c> (architecture) and <c>preprocessor_config.json</c> (images).
+/// Reads and writes the two JSON files beside a Hugging Face model: <c>config.json</c> (architecture) and <c>preprocessor_config.json</c>
+/// (images).
 /// </summary>
 /// <remarks>
-/// transformers saves only what differs from the defaults of its configuration classes, so an absent member means that class's documented default
-/// (CLIPConfig, CLIPTextConfig, CLIPVisionConfig). A default that does not fit the weights shows as a mis-shaped tensor when the checkpoint is opened.
+/// transformers saves only what differs from the defaults of its configuration classes, so an absent member means that class's documented
+/// default (CLIPConfig, CLIPTextConfig, CLIPVisionConfig). A default that does not fit the weights shows as a mis-shaped tensor when the
+/// checkpoint is opened.
 /// </remarks>
 public static class HuggingFaceConfig
 {
@@ -26,7 +28,8 @@ public static class HuggingFaceConfig
     public static ClipConfig ParseConfig(string source, ReadOnlyMemory<byte> utf8) => Config(JsonMembers.Parse(source, utf8));
 
     /// <summary>Reads <c>preprocessor_config.json</c> of a CLIPImageProcessor.</summary>
-    /// <exception cref="InputException">The file cannot be read or asks for something else than bicubic resize, centre crop and normalisation.</exception>
+    /// <exception cref="InputException">The file cannot be read or asks for something else than bicubic resize, centre crop and
+    /// normalisation.</exception>
     public static PreprocessConfig ReadPreprocess(string path) => Preprocess(JsonMembers.ReadFile(path));
 
     /// <summary>Reads the same JSON from memory; <paramref name="source"/> begins the messages.</summary>
@@ -100,7 +103,10 @@ public static class HuggingFaceConfig
         string type = root.Text("model_type", root.HasObject("vision_config") ? "clip" : "");
         bool both = type == "clip";
         if (!both && type != "clip_vision_model")
-            throw root.Wrong("model_type", $"is {Quote(type)}; this program reads \"clip\" (CLIPModel) and \"clip_vision_model\" (CLIPVisionModelWithProjection)");
+        {
+            string known = "clip (CLIPModel) and clip_vision_model (CLIPVisionModelWithProjection)";
+            throw root.Wrong("model_type", $"is {Quote(type)}; only {known} can be used");
+        }
         JsonMembers visionMembers = both ? root.Object("vision_config") : root;
         int embedding = root.Positive("projection_dim", 512);
         int channels = visionMembers.Positive("num_channels", 3);
@@ -113,9 +119,9 @@ public static class HuggingFaceConfig
             JsonMembers textMembers = root.Object("text_config");
             text = Text(textMembers);
             if (Activation(textMembers) != activation)
-                throw textMembers.Wrong("hidden_act", "differs from vision_config.hidden_act; models whose towers use different activations cannot be used");
+                throw textMembers.Wrong("hidden_act", "differs from vision_config.hidden_act; both towers must use the same");
             if ((float)textMembers.Number("layer_norm_eps", 1e-5) != epsilon)
-                throw textMembers.Wrong("layer_norm_eps", "differs from vision_config.layer_norm_eps; models whose towers use different values cannot be used");
+                throw textMembers.Wrong("layer_norm_eps", "differs from vision_config.layer_norm_eps; both towers must use the same");
         }
         var config = new ClipConfig(embedding, Vision(visionMembers), text, activation, epsilon);
         config.Check(root.Source);
@@ -123,8 +129,9 @@ public static class HuggingFaceConfig
     }
 
     private static VisionConfig Vision(JsonMembers vision) => new(
-        ImageSize: vision.Positive("image_size", 224), PatchSize: vision.Positive("patch_size", 32), Width: vision.Positive("hidden_size", 768),
-        Layers: vision.Positive("num_hidden_layers", 12), Heads: vision.Positive("num_attention_heads", 12), MlpWidth: vision.Positive("intermediate_size", 3072));
+        ImageSize: vision.Positive("image_size", 224), PatchSize: vision.Positive("patch_size", 32),
+        Width: vision.Positive("hidden_size", 768), Layers: vision.Positive("num_hidden_layers", 12),
+        Heads: vision.Positive("num_attention_heads", 12), MlpWidth: vision.Positive("intermediate_size", 3072));
 
     private static TextConfig Text(JsonMembers text)
     {
@@ -132,8 +139,9 @@ public static class HuggingFaceConfig
         int endOfText = text.Positive("eos_token_id", 49407);
         bool legacy = endOfText == LegacyEndOfTextId;
         return new(
-            ContextLength: text.Positive("max_position_embeddings", 77), VocabularySize: vocabulary, Width: text.Positive("hidden_size", 512),
-            Layers: text.Positive("num_hidden_layers", 12), Heads: text.Positive("num_attention_heads", 8), MlpWidth: text.Positive("intermediate_size", 2048),
+            ContextLength: text.Positive("max_position_embeddings", 77), VocabularySize: vocabulary,
+            Width: text.Positive("hidden_size", 512), Layers: text.Positive("num_hidden_layers", 12),
+            Heads: text.Positive("num_attention_heads", 8), MlpWidth: text.Positive("intermediate_size", 2048),
             legacy ? TextPooling.ArgMaxId : TextPooling.FirstEndOfText, legacy ? vocabulary - 1 : endOfText);
     }
 

@@ -5,8 +5,8 @@ using System.Text.Unicode;
 namespace Patching.Model.Clip;
 
 /// <summary>
-/// An object of a configuration file together with where it stands, so that every access either gives a value of the right type or says in one line which
-/// member of which file is wrong.
+/// An object of a configuration file together with where it stands, so that every access either gives a value of the right type or says in
+/// one line which member of which file is wrong.
 /// </summary>
 internal readonly struct JsonMembers
 {
@@ -32,7 +32,8 @@ internal readonly struct JsonMembers
         try
         {
             using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
-            if (stream.Length > MaxFileBytes) throw new InputException($"{path}: {stream.Length} bytes are too many for a configuration file; give a CLIP model's own");
+            if (stream.Length > MaxFileBytes)
+                throw new InputException($"{path}: {stream.Length} bytes are too many for a configuration file; give a CLIP model's own");
             byte[] bytes = new byte[stream.Length];
             stream.ReadExactly(bytes);
             return Parse(path, bytes);
@@ -49,7 +50,8 @@ internal readonly struct JsonMembers
         if (!Utf8.IsValid(utf8.Span)) throw new InputException($"{source}: is not valid JSON (the text is not UTF-8)");
         try
         {
-            // Not disposed on purpose: the elements are used after this method, and a parsed document of a few kilobytes is ordinary garbage.
+            // Not disposed on purpose: the elements are used after this method, and a parsed document of a few kilobytes is ordinary
+            // garbage.
             var document = JsonDocument.Parse(utf8, new JsonDocumentOptions { AllowDuplicateProperties = false });
             if (document.RootElement.ValueKind == JsonValueKind.Object) return new(source, "", document.RootElement);
             throw new InputException($"{source}: expected a JSON object, found {Kind(document.RootElement)}");
@@ -111,7 +113,8 @@ internal readonly struct JsonMembers
     public bool Flag(string name, bool absent)
     {
         if (!TryGet(name, out JsonElement value)) return absent;
-        if (value.ValueKind is not (JsonValueKind.True or JsonValueKind.False)) throw Wrong(name, $"must be true or false, found {Kind(value)}");
+        if (value.ValueKind is not (JsonValueKind.True or JsonValueKind.False))
+            throw Wrong(name, $"must be true or false, found {Kind(value)}");
         return value.GetBoolean();
     }
 
@@ -119,7 +122,8 @@ internal readonly struct JsonMembers
     public float[]? Floats(string name, int count)
     {
         if (!TryGet(name, out JsonElement value)) return null;
-        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() != count) throw Wrong(name, $"must be a list of {count} numbers, found {Kind(value)}");
+        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() != count)
+            throw Wrong(name, $"must be a list of {count} numbers, found {Kind(value)}");
         float[] numbers = new float[count];
         for (int i = 0; i < count; i++)
         {
@@ -133,9 +137,12 @@ internal readonly struct JsonMembers
     /// <summary>The error "FILE: MEMBER what".</summary>
     public InputException Wrong(string name, string what) => new($"{Source}: {_where}{name} {what}");
 
-    private bool TryGet(string name, out JsonElement value) => _element.TryGetProperty(name, out value) && value.ValueKind != JsonValueKind.Null;
+    private bool TryGet(string name, out JsonElement value) =>
+        _element.TryGetProperty(name, out value) && value.ValueKind != JsonValueKind.Null;
 
-    /// <summary>The value itself where it is short, else its kind and size; always one line, because JSON escapes line breaks in texts.</summary>
+    /// <summary>
+    /// The value itself where it is short, else its kind and size; always one line, because JSON escapes line breaks in texts.
+    /// </summary>
     private static string Kind(JsonElement value) => value.ValueKind switch
     {
         JsonValueKind.Object => "an object",

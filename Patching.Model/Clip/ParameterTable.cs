@@ -11,7 +11,8 @@ public sealed record ParameterSpec(string Name, ImmutableArray<int> Shape)
     public int Length { get; } = Count(Shape);
 
     /// <summary>Equal names and shapes.</summary>
-    public bool Equals(ParameterSpec? other) => other is not null && Name == other.Name && Shape.AsSpan().SequenceEqual(other.Shape.AsSpan());
+    public bool Equals(ParameterSpec? other) =>
+        other is not null && Name == other.Name && Shape.AsSpan().SequenceEqual(other.Shape.AsSpan());
 
     /// <inheritdoc/>
     public override int GetHashCode() => Name.GetHashCode(StringComparison.Ordinal);
@@ -28,15 +29,16 @@ public sealed record ParameterSpec(string Name, ImmutableArray<int> Shape)
 }
 
 /// <summary>
-/// The one table of a model's parameters, in the order the forward pass meets them. It allocates, loads, makes gradients, drives the optimizer, interpolates,
-/// saves and labels test failures; nothing else in the project lists parameters.
+/// The one table of a model's parameters, in the order the forward pass meets them. It allocates, loads, makes gradients, drives the
+/// optimizer, interpolates, saves and labels test failures; nothing else in the project lists parameters.
 /// </summary>
 /// <remarks>
-/// <para>Names are OpenAI's. The layout of every matrix is [out, in], so that <c>y = x W^T + b</c> holds for all of them. That differs from OpenAI's files in two
-/// places: <c>visual.proj</c> is [E, C] here and [C, E] there, <c>text_projection</c> is [E, C] here and [C, E] there; Hugging Face stores them as we do.
+/// <para>Names are OpenAI's. The layout of every matrix is [out, in], so that <c>y = x W^T + b</c> holds for all of them. That differs from
+/// OpenAI's files in two places: <c>visual.proj</c> is [E, C] here and [C, E] there, <c>text_projection</c> is [E, C] here and [C, E]
+/// there; Hugging Face stores them as we do.
 /// <see cref="Weights.OpenAiNames"/> and <see cref="Weights.HuggingFaceNames"/> translate.</para>
-/// <para>The rows of <c>attn.in_proj_weight</c> [3C, C] and <c>attn.in_proj_bias</c> [3C] are C rows of queries, C of keys, C of values; head h owns rows
-/// h*D to (h+1)*D of each.</para>
+/// <para>The rows of <c>attn.in_proj_weight</c> [3C, C] and <c>attn.in_proj_bias</c> [3C] are C rows of queries, C of keys, C of values;
+/// head h owns rows h*D to (h+1)*D of each.</para>
 /// </remarks>
 public static class ParameterTable
 {
@@ -50,13 +52,17 @@ public static class ParameterTable
         table.Add(new("visual.class_embedding", [width]));
         table.Add(new("visual.positional_embedding", [vision.Tokens, width]));
         AddPair(table, "visual.ln_pre", width);
-        for (int layer = 0; layer < vision.Layers; layer++) AddBlock(table, $"visual.transformer.resblocks.{layer}", width, vision.MlpWidth);
+        for (int layer = 0; layer < vision.Layers; layer++)
+            AddBlock(table, $"visual.transformer.resblocks.{layer}", width, vision.MlpWidth);
         AddPair(table, "visual.ln_post", width);
         table.Add(new("visual.proj", [config.EmbeddingWidth, width]));
         return table.ToImmutable();
     }
 
-    /// <summary>The parameters of the text tower, then <c>logit_scale</c> (the logarithm of the factor of the logits, shape []). Empty where there is no text tower.</summary>
+    /// <summary>
+    /// The parameters of the text tower, then <c>logit_scale</c> (the logarithm of the factor of the logits, shape []). Empty where there
+    /// is no text tower.
+    /// </summary>
     public static ImmutableArray<ParameterSpec> Text(ClipConfig config)
     {
         if (config.Text is not { } text) return [];
@@ -64,7 +70,8 @@ public static class ParameterTable
         var table = ImmutableArray.CreateBuilder<ParameterSpec>();
         table.Add(new("token_embedding.weight", [text.VocabularySize, width]));
         table.Add(new("positional_embedding", [text.ContextLength, width]));
-        for (int layer = 0; layer < text.Layers; layer++) AddBlock(table, $"transformer.resblocks.{layer}", width, text.MlpWidth);
+        for (int layer = 0; layer < text.Layers; layer++)
+            AddBlock(table, $"transformer.resblocks.{layer}", width, text.MlpWidth);
         AddPair(table, "ln_final", width);
         table.Add(new("text_projection", [config.EmbeddingWidth, width]));
         table.Add(new("logit_scale", []));

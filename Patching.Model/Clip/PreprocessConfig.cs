@@ -22,7 +22,8 @@ public sealed record PreprocessConfig(int Size, ImmutableArray<float> Mean, Immu
 
     /// <summary>Equal sizes, means and deviations.</summary>
     public bool Equals(PreprocessConfig? other) =>
-        other is not null && Size == other.Size && Mean.AsSpan().SequenceEqual(other.Mean.AsSpan()) && Std.AsSpan().SequenceEqual(other.Std.AsSpan());
+        other is not null && Size == other.Size && Mean.AsSpan().SequenceEqual(other.Mean.AsSpan())
+            && Std.AsSpan().SequenceEqual(other.Std.AsSpan());
 
     /// <inheritdoc/>
     public override int GetHashCode() => HashCode.Combine(Size, Mean[0], Std[0]);

@@ -45,8 +45,10 @@ internal static class NameMap
         bool huggingFace = sorted.Any(HuggingFaceNames.IsTypical);
         bool openAi = sorted.Any(OpenAiNames.IsTypical);
         if (huggingFace != openAi) return huggingFace ? CheckpointNaming.HuggingFace : CheckpointNaming.OpenAi;
-        if (huggingFace) throw new InputException($"{path}: mixes Hugging Face (vision_model.) and OpenAI (visual.) names; use the file as it was exported");
+        if (huggingFace)
+            throw new InputException($"{path}: mixes Hugging Face (vision_model.) and OpenAI (visual.) names; use the original file");
         string first = sorted.Length == 0 ? "it is empty" : $"the first is '{HostileText.Show(sorted[0])}'";
-        throw new InputException($"{path}: none of its {sorted.Length} tensors is of a CLIP image tower (vision_model. or visual.; {first}); give a CLIP checkpoint");
+        throw new InputException(
+            $"{path}: none of its {sorted.Length} tensors is of a CLIP image tower (vision_model. or visual.; {first}); give a CLIP model");
     }
 }

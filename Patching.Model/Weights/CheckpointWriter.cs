@@ -11,17 +11,21 @@ namespace Patching.Model.Weights;
 public delegate void ParameterSource(ParameterSpec spec, Span<float> destination);
 
 /// <summary>
-/// Writes CLIP checkpoints, complete or not at all. In memory there is never more than the largest parameter and a small buffer. The same arguments give the same bytes.
+/// Writes CLIP checkpoints, complete or not at all. In memory there is never more than the largest parameter and a small buffer. The same
+/// arguments give the same bytes.
 /// </summary>
 public static class CheckpointWriter
 {
     /// <summary>Files of a tokenizer that travel with a model.</summary>
     private static readonly ImmutableArray<string> TokenizerFiles =
-        [ClipCheckpoint.VocabularyFile, ClipCheckpoint.MergesFile, "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json", "added_tokens.json"];
+    [
+        ClipCheckpoint.VocabularyFile, ClipCheckpoint.MergesFile, "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json",
+        "added_tokens.json",
+    ];
 
     /// <summary>
-    /// Writes a model directory that transformers and this program read: model.safetensors, config.json, preprocessor_config.json and, where a source is given, the tokenizer.
-    /// It is built under a temporary name beside the target and renamed when complete.
+    /// Writes a model directory that transformers and this program read: model.safetensors, config.json, preprocessor_config.json and,
+    /// where a source is given, the tokenizer. It is built under a temporary name beside the target and renamed when complete.
     /// </summary>
     /// <param name="directory">The directory to be created; its parents are created too.</param>
     /// <param name="config">The architecture.</param>
@@ -34,8 +38,9 @@ public static class CheckpointWriter
     /// <param name="overwrite">Whether an existing checkpoint may be replaced. A folder that holds other files is never replaced.</param>
     /// <exception cref="InputException">The directory exists or cannot be written, or a value is too large for the type.</exception>
     public static void Save(
-        string directory, ClipConfig config, PreprocessConfig preprocess, ParameterSource source, CheckpointNaming naming = CheckpointNaming.HuggingFace,
-        SafetensorsType type = SafetensorsType.F32, IReadOnlyDictionary<string, string>? metadata = null, string? tokenizerDirectory = null, bool overwrite = false)
+        string directory, ClipConfig config, PreprocessConfig preprocess, ParameterSource source,
+        CheckpointNaming naming = CheckpointNaming.HuggingFace, SafetensorsType type = SafetensorsType.F32,
+        IReadOnlyDictionary<string, string>? metadata = null, string? tokenizerDirectory = null, bool overwrite = false)
     {
         string target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(directory));
         RequireReplaceable(directory, target, overwrite);
@@ -43,7 +48,8 @@ public static class CheckpointWriter
         try
         {
             Directory.CreateDirectory(temporary);
-            WriteTensors(Path.Combine(temporary, ClipCheckpoint.WeightsFile), config, preprocess, source, naming, type, metadata, overwrite: false);
+            string weights = Path.Combine(temporary, ClipCheckpoint.WeightsFile);
+            WriteTensors(weights, config, preprocess, source, naming, type, metadata, overwrite: false);
             WriteFile(Path.Combine(temporary, ClipCheckpoint.ConfigFile), HuggingFaceConfig.WriteConfig(config, TorchName(type)));
             WriteFile(Path.Combine(temporary, ClipCheckpoint.PreprocessFile), HuggingFaceConfig.WritePreprocess(preprocess));
             if (tokenizerDirectory is not null) CopyTokenizer(tokenizerDirectory, temporary);
@@ -59,7 +65,9 @@ public static class CheckpointWriter
         }
     }
 
-    /// <summary>Writes a single OpenAI-named safetensors file whose metadata describes architecture, activation and preprocessing.</summary>
+    /// <summary>
+    /// Writes a single OpenAI-named safetensors file whose metadata describes architecture, activation and preprocessing.
+    /// </summary>
     /// <param name="path">The file to be created; its folder is created too.</param>
     /// <param name="config">The architecture.</param>
     /// <param name="preprocess">What the image tower expects of its images.</param>
@@ -100,7 +108,8 @@ public static class CheckpointWriter
         {
             Span<float> values = buffer.AsSpan(0, spec.Length);
             source(spec, values);
-            foreach (StoredTensor stored in NameMap.Stored(naming, spec)) WriteTensor(writer, stored, values.Slice(stored.First, stored.Length));
+            foreach (StoredTensor stored in NameMap.Stored(naming, spec))
+                WriteTensor(writer, stored, values.Slice(stored.First, stored.Length));
         }
         writer.Complete();
     }
@@ -122,14 +131,20 @@ public static class CheckpointWriter
     }
 
     /// <summary>
-    /// The I64 buffers of OpenAI's exports. Readers, ours included, take their presence as a sign of OpenAI's architecture, so they are written only for models that have it.
+    /// The I64 buffers of OpenAI's exports. Readers, ours included, take their presence as a sign of OpenAI's architecture, so they are
+    /// written only for models that have it.
     /// </summary>
     private static List<(string Name, long Value)> Scalars(ClipConfig config, CheckpointNaming naming) =>
         naming == CheckpointNaming.OpenAi && config is { Activation: ActivationKind.QuickGelu, Text: { } text }
-            ? [(OpenAiNames.InputResolution, config.Vision.ImageSize), (OpenAiNames.ContextLength, text.ContextLength), (OpenAiNames.VocabularySize, text.VocabularySize)]
+            ?
+            [
+                (OpenAiNames.InputResolution, config.Vision.ImageSize), (OpenAiNames.ContextLength, text.ContextLength),
+                (OpenAiNames.VocabularySize, text.VocabularySize),
+            ]
             : [];
 
-    private static Dictionary<string, string> Describe(ClipConfig config, PreprocessConfig preprocess, SafetensorsType type, IReadOnlyDictionary<string, string>? metadata) =>
+    private static Dictionary<string, string> Describe(
+        ClipConfig config, PreprocessConfig preprocess, SafetensorsType type, IReadOnlyDictionary<string, string>? metadata) =>
         new(metadata ?? new Dictionary<string, string>(), StringComparer.Ordinal)
         {
             // transformers refuses files that do not name a framework.
@@ -153,8 +168,10 @@ public static class CheckpointWriter
         if (!Directory.Exists(target) || !Directory.EnumerateFileSystemEntries(target).Any()) return;
         if (!overwrite) throw new InputException($"{directory}: exists already; name another directory or ask for it to be overwritten");
         string[] ours = [ClipCheckpoint.WeightsFile, ClipCheckpoint.ConfigFile, ClipCheckpoint.PreprocessFile, .. TokenizerFiles];
-        string? other = Directory.EnumerateFileSystemEntries(target).Select(entry => Path.GetFileName(entry)).FirstOrDefault(name => !ours.Contains(name));
-        if (other is not null) throw new InputException($"{directory}: holds '{HostileText.Show(other)}', which is no part of a checkpoint; it is not overwritten, name another directory");
+        IEnumerable<string> present = Directory.EnumerateFileSystemEntries(target).Select(entry => Path.GetFileName(entry));
+        string? other = present.FirstOrDefault(name => !ours.Contains(name));
+        if (other is not null)
+            throw new InputException($"{directory}: holds '{HostileText.Show(other)}', which is no checkpoint file; name another directory");
     }
 
     private static void Replace(string temporary, string target)
@@ -182,7 +199,8 @@ public static class CheckpointWriter
     private static void CopyTokenizer(string from, string to)
     {
         foreach (string name in new[] { ClipCheckpoint.VocabularyFile, ClipCheckpoint.MergesFile })
-            if (!File.Exists(Path.Combine(from, name))) throw new InputException($"{from}: holds no {name}; a tokenizer needs vocab.json and merges.txt");
+            if (!File.Exists(Path.Combine(from, name)))
+                throw new InputException($"{from}: holds no {name}; a tokenizer needs vocab.json and merges.txt");
         foreach (string name in TokenizerFiles)
             if (File.Exists(Path.Combine(from, name))) CopyFile(Path.Combine(from, name), Path.Combine(to, name));
     }

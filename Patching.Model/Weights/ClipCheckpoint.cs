@@ -6,14 +6,15 @@ using Patching.Model.Clip;
 namespace Patching.Model.Weights;
 
 /// <summary>
-/// A CLIP checkpoint on disk: a Hugging Face model directory, or a single safetensors file. Opening checks everything but the values; the values are read
-/// parameter by parameter, in the canonical layout of <see cref="ParameterTable"/>, and must be finite.
+/// A CLIP checkpoint on disk: a Hugging Face model directory, or a single safetensors file. Opening checks everything but the values; the
+/// values are read parameter by parameter, in the canonical layout of <see cref="ParameterTable"/>, and must be finite.
 /// </summary>
 /// <remarks>
-/// <para>Where the architecture comes from: <c>config.json</c> of the directory (also beside a single file with Hugging Face names); else the file's own metadata
-/// (<see cref="ConfigKey"/>, written by <see cref="CheckpointWriter"/>); else, for OpenAI names, the shapes of the tensors.</para>
-/// <para>Where the activation comes from: the caller; else config.json or the metadata; else QuickGELU where OpenAI's three scalar buffers show that
-/// it is OpenAI's own export. Otherwise the file cannot be used without being told.</para>
+/// <para>Where the architecture comes from: <c>config.json</c> of the directory (also beside a single file with Hugging Face names); else
+/// the file's own metadata (<see cref="ConfigKey"/>, written by <see cref="CheckpointWriter"/>); else, for OpenAI names, the shapes of the
+/// tensors.</para>
+/// <para>Where the activation comes from: the caller; else config.json or the metadata; else QuickGELU where OpenAI's three scalar buffers
+/// show that it is OpenAI's own export. Otherwise the file cannot be used without being told.</para>
 /// </remarks>
 public sealed class ClipCheckpoint : IDisposable
 {
@@ -46,7 +47,8 @@ public sealed class ClipCheckpoint : IDisposable
         Config = ReadConfig(file, useSidecars ? System.IO.Path.Combine(folder, ConfigFile) : null, Naming, activation);
         TensorCheck.Require(file, Naming, ParameterTable.All(Config));
         Preprocess = ReadPreprocess(file, useSidecars ? System.IO.Path.Combine(folder, PreprocessFile) : null, Config.Vision.ImageSize);
-        bool hasTokenizer = File.Exists(System.IO.Path.Combine(folder, VocabularyFile)) && File.Exists(System.IO.Path.Combine(folder, MergesFile));
+        bool hasTokenizer = File.Exists(System.IO.Path.Combine(folder, VocabularyFile))
+            && File.Exists(System.IO.Path.Combine(folder, MergesFile));
         TokenizerDirectory = hasTokenizer ? folder : null;
         _sha256 = new Lazy<string>(() => Hash(file.Path));
     }
@@ -72,13 +74,16 @@ public sealed class ClipCheckpoint : IDisposable
     /// <summary>The texts in the file's header.</summary>
     public IReadOnlyDictionary<string, string> Metadata => _file.Metadata;
 
-    /// <summary>SHA-256 of the safetensors file in lower-case hexadecimal; computed when first asked for, which reads the whole file.</summary>
+    /// <summary>
+    /// SHA-256 of the safetensors file in lower-case hexadecimal; computed when first asked for, which reads the whole file.
+    /// </summary>
     public string Sha256 => _sha256.Value;
 
     /// <summary>Opens a checkpoint and checks that its tensors are exactly those of its architecture.</summary>
     /// <param name="path">A directory with <c>model.safetensors</c> and <c>config.json</c>, or a safetensors file.</param>
     /// <param name="activation">The activation, where the user states it; overrides what the files say.</param>
-    /// <exception cref="InputException">The checkpoint cannot be used; one line says why, with all missing, unexpected and mis-shaped tensors.</exception>
+    /// <exception cref="InputException">The checkpoint cannot be used; one line says why, with all missing, unexpected and mis-shaped
+    /// tensors.</exception>
     public static ClipCheckpoint Open(string path, ActivationKind? activation = null)
     {
         SafetensorsFile file = SafetensorsFile.Open(Directory.Exists(path) ? FindWeights(path) : path);
@@ -99,7 +104,8 @@ public sealed class ClipCheckpoint : IDisposable
     /// <exception cref="InputException">The tensor holds NaN or infinite values.</exception>
     public void Read(ParameterSpec spec, Span<float> destination)
     {
-        if (destination.Length != spec.Length) throw new ArgumentException($"{spec} has {spec.Length} elements, the destination {destination.Length}", nameof(destination));
+        if (destination.Length != spec.Length)
+            throw new ArgumentException($"{spec} has {spec.Length} elements, the destination {destination.Length}", nameof(destination));
         foreach (StoredTensor stored in NameMap.Stored(Naming, spec))
         {
             Span<float> part = destination.Slice(stored.First, stored.Length);
@@ -107,7 +113,8 @@ public sealed class ClipCheckpoint : IDisposable
             else _file.ReadFloat32(stored.Name, part);
             long broken = FloatConversion.CountNonFinite(part);
             if (broken > 0)
-                throw new InputException($"{_file.Path}: tensor '{stored.Name}' holds {broken} NaN or infinite values among {part.Length}; the checkpoint is damaged or its training diverged");
+                throw new InputException(
+                    $"{_file.Path}: tensor '{stored.Name}' holds {broken} NaN or infinite values among {part.Length}; use another checkpoint");
         }
     }
 
@@ -129,7 +136,8 @@ public sealed class ClipCheckpoint : IDisposable
     {
         string weights = System.IO.Path.Combine(directory, WeightsFile);
         if (File.Exists(weights)) return weights;
-        if (File.Exists($"{weights}.index.json")) throw new InputException($"{directory}: the weights are split over several files; merge them into one {WeightsFile}");
+        if (File.Exists($"{weights}.index.json"))
+            throw new InputException($"{directory}: the weights are split over several files; merge them into one {WeightsFile}");
         if (File.Exists(System.IO.Path.Combine(directory, "pytorch_model.bin")))
             throw new InputException($"{directory}: holds pytorch_model.bin but no {WeightsFile}; convert it to safetensors first");
         throw new InputException($"{directory}: holds no {WeightsFile}; give a Hugging Face model directory or a safetensors file");
@@ -139,13 +147,18 @@ public sealed class ClipCheckpoint : IDisposable
     {
         if (configFile is not null && File.Exists(configFile)) return WithActivation(HuggingFaceConfig.ReadConfig(configFile), activation);
         if (file.Metadata.TryGetValue(ConfigKey, out string? json))
-            return WithActivation(HuggingFaceConfig.ParseConfig($"{file.Path} (metadata {ConfigKey})", Encoding.UTF8.GetBytes(json)), activation);
+        {
+            ClipConfig described = HuggingFaceConfig.ParseConfig($"{file.Path} (metadata {ConfigKey})", Encoding.UTF8.GetBytes(json));
+            return WithActivation(described, activation);
+        }
         if (naming == CheckpointNaming.HuggingFace)
-            throw new InputException($"{configFile}: there is no such file; weights with Hugging Face names need the config.json of their model beside them");
+            throw new InputException(
+                $"{configFile}: there is no such file; weights with Hugging Face names need the config.json of their model beside them");
         return OpenAiArchitecture.Infer(file, activation);
     }
 
-    private static ClipConfig WithActivation(ClipConfig config, ActivationKind? activation) => activation is { } stated ? config with { Activation = stated } : config;
+    private static ClipConfig WithActivation(ClipConfig config, ActivationKind? activation) =>
+        activation is { } stated ? config with { Activation = stated } : config;
 
     private static PreprocessConfig ReadPreprocess(SafetensorsFile file, string? preprocessFile, int imageSize)
     {
@@ -161,7 +174,8 @@ public sealed class ClipCheckpoint : IDisposable
             source = $"{file.Path} (metadata {PreprocessKey})";
             preprocess = HuggingFaceConfig.ParsePreprocess(source, Encoding.UTF8.GetBytes(json));
         }
-        if (preprocess.Size != imageSize) throw new InputException($"{source}: prepares images of {preprocess.Size} pixels, but the model needs {imageSize}");
+        if (preprocess.Size != imageSize)
+            throw new InputException($"{source}: prepares images of {preprocess.Size} pixels, but the model needs {imageSize}");
         return preprocess;
     }
 

@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace Patching.Model.Weights;
 
 /// <summary>
-/// Little-endian floating-point formats to and from float32. To float32 is exact (F64: rounded to nearest even); from float32 rounds to nearest even, overflow
-/// becomes infinite.
+/// Little-endian floating-point formats to and from float32. To float32 is exact (F64: rounded to nearest even); from float32 rounds to
+/// nearest even, overflow becomes infinite.
 /// </summary>
 internal static class FloatConversion
 {
@@ -69,8 +69,8 @@ internal static class FloatConversion
     }
 
     /// <summary>
-    /// binary16 to binary32: exponent and mantissa move up by 13 bits, which reads as value * 2^-112 (also for subnormals); a multiplication by 2^112 puts the
-    /// exponent's bias right, exactly. Infinities and NaNs then need their exponent filled up.
+    /// binary16 to binary32: exponent and mantissa move up by 13 bits, which reads as value * 2^-112 (also for subnormals); a
+    /// multiplication by 2^112 puts the exponent's bias right, exactly. Infinities and NaNs then need their exponent filled up.
     /// </summary>
     private static void FromHalf(Span<float> destination, ReadOnlySpan<ushort> source)
     {
@@ -87,7 +87,8 @@ internal static class FloatConversion
     private static Vector<float> FromHalf(Vector<uint> half)
     {
         Vector<uint> magnitude = (half & new Vector<uint>(0x7fff)) << 13;
-        Vector<uint> scaled = Vector.AsVectorUInt32(Vector.AsVectorSingle(magnitude) * new Vector<float>(BitConverter.UInt32BitsToSingle((127 + 112) << 23)));
+        var scale = new Vector<float>(BitConverter.UInt32BitsToSingle((127 + 112) << 23));
+        Vector<uint> scaled = Vector.AsVectorUInt32(Vector.AsVectorSingle(magnitude) * scale);
         Vector<uint> special = Vector.GreaterThan(magnitude, new Vector<uint>(0x0f7f_ffff)) & new Vector<uint>(0x7f80_0000);
         Vector<uint> sign = (half & new Vector<uint>(0x8000)) << 16;
         return Vector.AsVectorSingle(scaled | special | sign);

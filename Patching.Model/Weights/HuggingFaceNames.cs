@@ -5,8 +5,8 @@ using Patching.Model.Clip;
 namespace Patching.Model.Weights;
 
 /// <summary>
-/// The names of transformers' CLIPModel and CLIPVisionModelWithProjection. Queries, keys and values are three tensors there, the thirds of our
-/// <c>in_proj</c>; <c>pre_layrnorm</c> is spelt so in the original.
+/// The names of transformers' CLIPModel and CLIPVisionModelWithProjection. Queries, keys and values are three tensors there, the thirds of
+/// our <c>in_proj</c>; <c>pre_layrnorm</c> is spelt so in the original.
 /// </summary>
 public static class HuggingFaceNames
 {
@@ -50,7 +50,8 @@ public static class HuggingFaceNames
         int afterIndex = spec.Name.IndexOf('.', start);
         string block = $"{(start == Blocks.Length ? "text_model" : "vision_model")}.encoder.layers.{spec.Name[start..afterIndex]}";
         string leaf = spec.Name[(afterIndex + 1)..];
-        if (leaf is "attn.in_proj_weight" or "attn.in_proj_bias") return Thirds(spec, $"{block}.self_attn", leaf == "attn.in_proj_weight" ? "weight" : "bias");
+        if (leaf is "attn.in_proj_weight" or "attn.in_proj_bias")
+            return Thirds(spec, $"{block}.self_attn", leaf == "attn.in_proj_weight" ? "weight" : "bias");
         int beforeKind = leaf.LastIndexOf('.');
         return [StoredTensor.Whole($"{block}.{Layers[leaf[..beforeKind]]}{leaf[beforeKind..]}", spec)];
     }

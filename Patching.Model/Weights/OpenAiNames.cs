@@ -4,8 +4,8 @@ using Patching.Model.Clip;
 namespace Patching.Model.Weights;
 
 /// <summary>
-/// OpenAI's state_dict, which open_clip keeps. The names are the canonical ones; the two projections are stored as the transpose, because the original multiplies
-/// from the other side (<c>x @ proj</c>).
+/// OpenAI's state_dict, which open_clip keeps. The names are the canonical ones; the two projections are stored as the transpose, because
+/// the original multiplies from the other side (<c>x @ proj</c>).
 /// </summary>
 public static class OpenAiNames
 {

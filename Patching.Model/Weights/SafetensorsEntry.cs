@@ -63,7 +63,8 @@ public sealed record SafetensorsEntry(string Name, SafetensorsType DType, Immuta
     public long Elements => Length / ElementSize(DType);
 
     /// <summary>The shape as text, <c>[512, 768]</c>; very long ones are cut.</summary>
-    public string ShapeText => Shape.Length <= 8 ? $"[{string.Join(", ", Shape)}]" : $"[{string.Join(", ", Shape.Take(8))}, ... {Shape.Length} sizes]";
+    public string ShapeText =>
+        Shape.Length <= 8 ? $"[{string.Join(", ", Shape)}]" : $"[{string.Join(", ", Shape.Take(8))}, ... {Shape.Length} sizes]";
 
     /// <summary>Bytes of one element.</summary>
     public static int ElementSize(SafetensorsType type) => type switch

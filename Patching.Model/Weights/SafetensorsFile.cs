@@ -4,8 +4,9 @@ using System.IO.MemoryMappedFiles;
 namespace Patching.Model.Weights;
 
 /// <summary>
-/// A safetensors file, mapped into memory and read on demand. The header is checked completely when the file is opened (<see cref="SafetensorsHeader"/>), so that
-/// nothing is allocated on the word of a lying file. Reading is safe from several threads; disposing while another thread reads is not.
+/// A safetensors file, mapped into memory and read on demand. The header is checked completely when the file is opened
+/// (<see cref="SafetensorsHeader"/>), so that nothing is allocated on the word of a lying file. Reading is safe from several threads;
+/// disposing while another thread reads is not.
 /// </summary>
 public sealed unsafe class SafetensorsFile : IDisposable
 {
@@ -49,7 +50,8 @@ public sealed unsafe class SafetensorsFile : IDisposable
         catch (Exception error)
         {
             stream?.Dispose();
-            if (error is FileNotFoundException or DirectoryNotFoundException) throw new InputException($"{path}: there is no such file", error);
+            if (error is FileNotFoundException or DirectoryNotFoundException)
+                throw new InputException($"{path}: there is no such file", error);
             if (error is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
                 throw new InputException($"{path}: cannot be read ({HostileText.Show(error.Message)})", error);
             throw;
@@ -62,7 +64,8 @@ public sealed unsafe class SafetensorsFile : IDisposable
     public void ReadFloat32(string name, Span<float> destination)
     {
         long elements = Find(name).Elements;
-        if (destination.Length != elements) throw new ArgumentException($"{name} has {elements} elements, the destination {destination.Length}", nameof(destination));
+        if (destination.Length != elements)
+            throw new ArgumentException($"{name} has {elements} elements, the destination {destination.Length}", nameof(destination));
         ReadFloat32(name, 0, destination);
     }
 
@@ -74,14 +77,16 @@ public sealed unsafe class SafetensorsFile : IDisposable
     public void ReadFloat32(string name, long first, Span<float> destination)
     {
         SafetensorsEntry entry = Find(name);
-        if (!SafetensorsEntry.IsFloat(entry.DType)) throw new InputException($"{Path}: tensor '{HostileText.Show(name)}' is {entry.DType}; expected F32, F16, BF16 or F64");
+        if (!SafetensorsEntry.IsFloat(entry.DType))
+            throw new InputException($"{Path}: tensor '{HostileText.Show(name)}' is {entry.DType}; expected F32, F16, BF16 or F64");
         ArgumentOutOfRangeException.ThrowIfNegative(first);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(first, entry.Elements - destination.Length);
         int size = SafetensorsEntry.ElementSize(entry.DType);
         for (int done = 0; done < destination.Length; done += ChunkElements)
         {
             Span<float> part = destination.Slice(done, Math.Min(ChunkElements, destination.Length - done));
-            FloatConversion.ToFloat32(part, new ReadOnlySpan<byte>(_start + entry.Offset + (first + done) * size, part.Length * size), entry.DType);
+            var bytes = new ReadOnlySpan<byte>(_start + entry.Offset + (first + done) * size, part.Length * size);
+            FloatConversion.ToFloat32(part, bytes, entry.DType);
         }
     }
 
@@ -115,7 +120,9 @@ public sealed unsafe class SafetensorsFile : IDisposable
     private SafetensorsEntry Find(string name)
     {
         ObjectDisposedException.ThrowIf(_start == null, this);
-        return Tensors.TryGetValue(name, out SafetensorsEntry? entry) ? entry : throw new ArgumentException($"{Path} has no tensor {name}", nameof(name));
+        return Tensors.TryGetValue(name, out SafetensorsEntry? entry)
+            ? entry
+            : throw new ArgumentException($"{Path} has no tensor {name}", nameof(name));
     }
 
     private static SafetensorsHeader ReadHeader(string path, FileStream stream)
@@ -126,9 +133,10 @@ public sealed unsafe class SafetensorsFile : IDisposable
         stream.ReadExactly(prefix);
         ulong headerLength = BinaryPrimitives.ReadUInt64LittleEndian(prefix);
         if (headerLength > (ulong)(fileLength - prefix.Length))
-            throw new InputException($"{path}: the header claims {headerLength} bytes but the file has {fileLength}; it is cut short or not safetensors");
+            throw new InputException(
+                $"{path}: the header claims {headerLength} bytes but the file has {fileLength}; it is cut short or of another kind");
         if (headerLength > SafetensorsHeader.MaxBytes)
-            throw new InputException($"{path}: the header claims {headerLength} bytes, more than the {SafetensorsHeader.MaxBytes} that the format allows");
+            throw new InputException($"{path}: the header claims {headerLength} bytes; the format allows {SafetensorsHeader.MaxBytes}");
         byte[] json = new byte[headerLength];
         stream.ReadExactly(json);
         long dataOffset = prefix.Length + (long)headerLength;

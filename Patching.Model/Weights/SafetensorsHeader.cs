@@ -5,12 +5,13 @@ using System.Text.Unicode;
 namespace Patching.Model.Weights;
 
 /// <summary>
-/// The JSON header of a safetensors file, parsed and checked against the size of the data: what comes out of <see cref="Parse"/> can be read without further checks.
+/// The JSON header of a safetensors file, parsed and checked against the size of the data: what comes out of <see cref="Parse"/> can be
+/// read without further checks.
 /// </summary>
 /// <remarks>
-/// Format: u64 little-endian length n, n bytes of JSON, then the data. The JSON is an object <c>{"NAME": {"dtype", "shape", "data_offsets": [begin, end]}, ...,
-/// "__metadata__": {"KEY": "TEXT"}}</c>; offsets count from the end of the header, and the tensors must cover the data without holes or overlaps.
-/// Specification: https://github.com/huggingface/safetensors.
+/// Format: u64 little-endian length n, n bytes of JSON, then the data. The JSON is an object <c>{"NAME": {"dtype", "shape", "data_offsets":
+/// [begin, end]}, ..., "__metadata__": {"KEY": "TEXT"}}</c>; offsets count from the end of the header, and the tensors must cover the data
+/// without holes or overlaps. Specification: https://github.com/huggingface/safetensors.
 /// </remarks>
 internal sealed class SafetensorsHeader
 {
@@ -49,7 +50,8 @@ internal sealed class SafetensorsHeader
         var header = new SafetensorsHeader(path, dataOffset, dataLength);
         try
         {
-            if (json is not [(byte)'{', ..] || !Utf8.IsValid(json)) throw header.Wrong("the header is not a JSON object; this is not a safetensors file");
+            if (json is not [(byte)'{', ..] || !Utf8.IsValid(json))
+                throw header.Wrong("the header is not a JSON object; this is not a safetensors file");
             using var document = JsonDocument.Parse(json, new JsonDocumentOptions { AllowDuplicateProperties = false });
             foreach (JsonProperty member in document.RootElement.EnumerateObject())
             {
@@ -59,7 +61,7 @@ internal sealed class SafetensorsHeader
         }
         catch (Exception error) when (error is JsonException or InvalidOperationException)
         {
-            throw new InputException($"{path}: the header is not valid JSON ({HostileText.Show(error.Message)}); the file is damaged or not safetensors", error);
+            throw new InputException($"{path}: the header is not valid JSON ({HostileText.Show(error.Message)})", error);
         }
         header.CheckCoverage();
         return header;
@@ -70,7 +72,8 @@ internal sealed class SafetensorsHeader
         if (metadata.ValueKind != JsonValueKind.Object) throw Wrong("__metadata__ is not an object");
         foreach (JsonProperty member in metadata.EnumerateObject())
         {
-            if (member.Value.ValueKind != JsonValueKind.String) throw Wrong($"__metadata__ member '{HostileText.Show(member.Name)}' is not a text");
+            if (member.Value.ValueKind != JsonValueKind.String)
+                throw Wrong($"__metadata__ member '{HostileText.Show(member.Name)}' is not a text");
             _metadata.Add(member.Name, member.Value.GetString()!);
         }
     }
@@ -78,13 +81,15 @@ internal sealed class SafetensorsHeader
     private void AddTensor(string name, JsonElement value)
     {
         if (value.ValueKind != JsonValueKind.Object) throw WrongTensor(name, "is not described by an object");
-        if (!value.TryGetProperty("dtype", out JsonElement type) || type.ValueKind != JsonValueKind.String) throw WrongTensor(name, "has no dtype");
+        if (!value.TryGetProperty("dtype", out JsonElement type) || type.ValueKind != JsonValueKind.String)
+            throw WrongTensor(name, "has no dtype");
         if (!Enum.TryParse(type.GetString(), out SafetensorsType known) || known.ToString() != type.GetString())
             throw WrongTensor(name, $"has the unknown dtype '{HostileText.Show(type.GetString()!)}'");
         ImmutableArray<long> shape = NonNegative(name, value, "shape");
         ImmutableArray<long> offsets = NonNegative(name, value, "data_offsets");
         if (offsets is not [long begin, long end]) throw WrongTensor(name, "must have two data_offsets");
-        if (begin > end || end > _dataLength) throw WrongTensor(name, $"has data_offsets [{begin}, {end}] outside the {_dataLength} bytes of data; the file is damaged or cut short");
+        if (begin > end || end > _dataLength)
+            throw WrongTensor(name, $"has data_offsets [{begin}, {end}] outside the {_dataLength} bytes of data; the file is cut short");
         var entry = new SafetensorsEntry(name, known, shape, _dataOffset + begin, end - begin);
         if (ByteCount(entry) != entry.Length)
             throw WrongTensor(name, $"has {entry.Length} bytes of data, which is not what {known} {entry.ShapeText} needs");
@@ -93,12 +98,13 @@ internal sealed class SafetensorsHeader
 
     private ImmutableArray<long> NonNegative(string name, JsonElement tensor, string member)
     {
-        if (!tensor.TryGetProperty(member, out JsonElement list) || list.ValueKind != JsonValueKind.Array) throw WrongTensor(name, $"has no list '{member}'");
+        if (!tensor.TryGetProperty(member, out JsonElement list) || list.ValueKind != JsonValueKind.Array)
+            throw WrongTensor(name, $"has no list '{member}'");
         var numbers = ImmutableArray.CreateBuilder<long>(list.GetArrayLength());
         foreach (JsonElement item in list.EnumerateArray())
         {
             if (item.ValueKind != JsonValueKind.Number || !item.TryGetInt64(out long number) || number < 0)
-                throw WrongTensor(name, $"has something else than a whole number of at least 0 in '{member}': {HostileText.Show(item.GetRawText())}");
+                throw WrongTensor(name, $"has '{HostileText.Show(item.GetRawText())}' in '{member}'; expected whole numbers of at least 0");
             numbers.Add(number);
         }
         return numbers.MoveToImmutable();
@@ -122,8 +128,10 @@ internal sealed class SafetensorsHeader
         string previous = "";
         foreach (SafetensorsEntry entry in _tensors.Values.OrderBy(entry => entry.Offset).ThenBy(entry => entry.Length))
         {
-            if (entry.Offset < position) throw WrongTensor(entry.Name, $"overlaps tensor '{HostileText.Show(previous)}'; the file is damaged");
-            if (entry.Offset > position) throw WrongTensor(entry.Name, $"leaves a hole of {entry.Offset - position} bytes before it; the file is damaged");
+            if (entry.Offset < position)
+                throw WrongTensor(entry.Name, $"overlaps tensor '{HostileText.Show(previous)}'; the file is damaged");
+            if (entry.Offset > position)
+                throw WrongTensor(entry.Name, $"leaves a hole of {entry.Offset - position} bytes before it; the file is damaged");
             position = entry.Offset + entry.Length;
             previous = entry.Name;
         }

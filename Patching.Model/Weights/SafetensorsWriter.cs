@@ -15,8 +15,9 @@ public readonly record struct SafetensorsTensor(string Name, SafetensorsType DTy
 }
 
 /// <summary>
-/// Writes a safetensors file tensor by tensor, in the order announced, holding no more than a small buffer in memory. The bytes go to a temporary file in the
-/// same folder, which gets its name in <see cref="Complete"/>; disposing before that leaves nothing behind. The same arguments give the same bytes.
+/// Writes a safetensors file tensor by tensor, in the order announced, holding no more than a small buffer in memory. The bytes go to a
+/// temporary file in the same folder, which gets its name in <see cref="Complete"/>; disposing before that leaves nothing behind. The same
+/// arguments give the same bytes.
 /// </summary>
 /// <example><code>
 /// using var writer = new SafetensorsWriter(path, metadata, [new("weight", SafetensorsType.BF16, [2, 3])]);
@@ -43,12 +44,14 @@ public sealed class SafetensorsWriter : IDisposable
     /// <param name="tensors">The tensors, in the order in which their values will be written.</param>
     /// <param name="overwrite">Whether an existing file may be replaced.</param>
     /// <exception cref="InputException">The file exists or cannot be created.</exception>
-    public SafetensorsWriter(string path, IReadOnlyDictionary<string, string> metadata, IReadOnlyList<SafetensorsTensor> tensors, bool overwrite = false)
+    public SafetensorsWriter(
+        string path, IReadOnlyDictionary<string, string> metadata, IReadOnlyList<SafetensorsTensor> tensors, bool overwrite = false)
     {
         _path = path;
         _overwrite = overwrite;
         _tensors = tensors;
-        if (!overwrite && File.Exists(path)) throw new InputException($"{path}: exists already; name another file or ask for it to be overwritten");
+        if (!overwrite && File.Exists(path))
+            throw new InputException($"{path}: exists already; name another file or ask for it to be overwritten");
         _temporary = $"{path}.{Guid.NewGuid():N}.tmp";
         try
         {
@@ -121,7 +124,8 @@ public sealed class SafetensorsWriter : IDisposable
         if (!_completed) File.Delete(_temporary);
     }
 
-    private SafetensorsTensor Current() => _tensor < _tensors.Count ? _tensors[_tensor] : throw new InvalidOperationException("every tensor is already complete");
+    private SafetensorsTensor Current() =>
+        _tensor < _tensors.Count ? _tensors[_tensor] : throw new InvalidOperationException("every tensor is already complete");
 
     private void Append(ReadOnlySpan<byte> bytes)
     {

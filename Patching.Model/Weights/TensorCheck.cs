@@ -3,7 +3,9 @@ using Patching.Model.Clip;
 
 namespace Patching.Model.Weights;
 
-/// <summary>Compares the tensors of a file with those that an architecture needs, in both directions, and reports every difference in one line.</summary>
+/// <summary>
+/// Compares the tensors of a file with those that an architecture needs, in both directions, and reports every difference in one line.
+/// </summary>
 internal static class TensorCheck
 {
     private const int MaxListed = 20;
@@ -26,13 +28,15 @@ internal static class TensorCheck
             if (!entry.Shape.SequenceEqual(stored.Shape.Select(size => (long)size)))
                 misshaped.Add($"{stored.Name} is {entry.ShapeText}, expected [{string.Join(", ", stored.Shape)}]");
         }
-        string[] unexpected = [.. file.Tensors.Keys.Where(name => !expected.Contains(name) && !NameMap.IsBuffer(naming, name)).Order(StringComparer.Ordinal).Select(HostileText.Show)];
+        string[] unexpected = [.. file.Tensors.Keys.Where(name => !expected.Contains(name) && !NameMap.IsBuffer(naming, name))
+            .Order(StringComparer.Ordinal).Select(HostileText.Show)];
         string[] problems = [.. new[]
         {
             Problem("missing", missing), Problem("unexpected", unexpected), Problem("wrong shape", misshaped),
             Problem("unsupported type (F32, F16, BF16 and F64 can be read)", unreadable),
         }.OfType<string>()];
-        if (problems.Length > 0) throw new InputException($"{file.Path}: the tensors do not fit the architecture: {string.Join("; ", problems)}");
+        if (problems.Length > 0)
+            throw new InputException($"{file.Path}: the tensors do not fit the architecture: {string.Join("; ", problems)}");
     }
 
     private static string? Problem(string what, IReadOnlyList<string> tensors)

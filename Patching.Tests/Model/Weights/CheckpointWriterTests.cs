@@ -38,7 +38,8 @@ internal sealed class CheckpointWriterTests
     public void Directory_holds_the_tokenizer_of_its_source()
     {
         Directory.CreateDirectory(_folder["t"]);
-        foreach (string name in new[] { "vocab.json", "merges.txt", "tokenizer_config.json", "unrelated.txt" }) File.WriteAllText(_folder["t", name], name);
+        foreach (string name in new[] { "vocab.json", "merges.txt", "tokenizer_config.json", "unrelated.txt" })
+            File.WriteAllText(_folder["t", name], name);
         CheckpointWriter.Save(_folder["a", "m"], TinyModel.Config, TinyModel.Preprocess, TinyModel.Fill, tokenizerDirectory: _folder["t"]);
         Assert.That(Directory.GetFiles(_folder["a", "m"]).Select(Path.GetFileName), Is.EquivalentTo(
             new[] { "model.safetensors", "config.json", "preprocessor_config.json", "vocab.json", "merges.txt", "tokenizer_config.json" }));
@@ -48,7 +49,8 @@ internal sealed class CheckpointWriterTests
 
         File.Delete(_folder["t", "merges.txt"]);
         Assert.That(
-            () => CheckpointWriter.Save(_folder["b"], TinyModel.Config, TinyModel.Preprocess, TinyModel.Fill, tokenizerDirectory: _folder["t"]),
+            () => CheckpointWriter.Save(_folder["b"], TinyModel.Config, TinyModel.Preprocess, TinyModel.Fill,
+                tokenizerDirectory: _folder["t"]),
             Throws.TypeOf<InputException>().With.Message.Contains("holds no merges.txt"));
         Assert.That(_folder.Entries(), Is.EqualTo(new[] { "a", "t" }));
     }
@@ -59,7 +61,8 @@ internal sealed class CheckpointWriterTests
         var metadata = new Dictionary<string, string> { ["command"] = "patching patch", ["format"] = "nonsense" };
         CheckpointWriter.Save(_folder["m"], TinyModel.Config, TinyModel.Preprocess, TinyModel.Fill, metadata: metadata);
         using ClipCheckpoint checkpoint = ClipCheckpoint.Open(_folder["m"]);
-        Assert.That(checkpoint.Metadata.Keys, Is.EquivalentTo(new[] { "activation", "clip_config", "clip_preprocess", "command", "format" }));
+        Assert.That(
+            checkpoint.Metadata.Keys, Is.EquivalentTo(new[] { "activation", "clip_config", "clip_preprocess", "command", "format" }));
         Assert.That(checkpoint.Metadata["format"], Is.EqualTo("pt"));
         Assert.That(checkpoint.Metadata["command"], Is.EqualTo("patching patch"));
     }
@@ -68,11 +71,14 @@ internal sealed class CheckpointWriterTests
     public void Nothing_is_left_of_a_failed_save()
     {
         ParameterSource failing = (spec, _) => { if (spec.Name == "text_projection") throw new InputException("no such tensor"); };
-        Assert.That(() => CheckpointWriter.Save(_folder["m"], TinyModel.Config, TinyModel.Preprocess, failing), Throws.TypeOf<InputException>());
-        Assert.That(() => CheckpointWriter.SaveFile(_folder["f"], TinyModel.Config, TinyModel.Preprocess, failing), Throws.TypeOf<InputException>());
+        Assert.That(() => CheckpointWriter.Save(_folder["m"], TinyModel.Config, TinyModel.Preprocess, failing),
+            Throws.TypeOf<InputException>());
+        Assert.That(() => CheckpointWriter.SaveFile(_folder["f"], TinyModel.Config, TinyModel.Preprocess, failing),
+            Throws.TypeOf<InputException>());
         Assert.That(_folder.Entries(), Is.Empty);
         TinyModel.Save(_folder["m"]);
-        Assert.That(() => CheckpointWriter.Save(_folder["m"], TinyModel.Config, TinyModel.Preprocess, failing, overwrite: true), Throws.TypeOf<InputException>());
+        Assert.That(() => CheckpointWriter.Save(_folder["m"], TinyModel.Config, TinyModel.Preprocess, failing, overwrite: true),
+            Throws.TypeOf<InputException>());
         ClipCheckpoint.Open(_folder["m"]).Dispose();
         Assert.That(_folder.Entries(), Is.EqualTo(new[] { "m" }));
     }
@@ -90,7 +96,8 @@ internal sealed class CheckpointWriterTests
             Throws.TypeOf<InputException>().With.Message.Contains("'thesis.tex'"));
         File.WriteAllText(_folder["file"], "");
         Assert.That(() => TinyModel.Save(_folder["file"]), Throws.TypeOf<InputException>().With.Message.Contains("is a file"));
-        Assert.That(() => TinyModel.Save(_folder["file", "below"]), Throws.TypeOf<InputException>().With.Message.Contains("cannot be written"));
+        Assert.That(() => TinyModel.Save(_folder["file", "below"]),
+            Throws.TypeOf<InputException>().With.Message.Contains("cannot be written"));
         Assert.That(_folder.Entries(), Is.EqualTo(new[] { "file", "m" }));
     }
 
@@ -109,7 +116,8 @@ internal sealed class CheckpointWriterTests
     private static void Copy(string from, string to, CheckpointNaming naming, SafetensorsType type)
     {
         using ClipCheckpoint checkpoint = ClipCheckpoint.Open(from);
-        CheckpointWriter.Save(to, checkpoint.Config, checkpoint.Preprocess, checkpoint.Read, naming, type, checkpoint.Metadata, checkpoint.TokenizerDirectory);
+        CheckpointWriter.Save(to, checkpoint.Config, checkpoint.Preprocess, checkpoint.Read, naming, type, checkpoint.Metadata,
+            checkpoint.TokenizerDirectory);
     }
 
     private static void CopyToFile(string from, string to, SafetensorsType type)

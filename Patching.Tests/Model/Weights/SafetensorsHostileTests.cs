@@ -10,6 +10,8 @@ internal sealed class SafetensorsHostileTests
 {
     private const string A = """ "a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]} """;
 
+    private const string AlsoF32 = """ {"dtype":"F32","shape":[2],"data_offsets":""";
+
     private static IEnumerable<TestCaseData> Files()
     {
         yield return Case("empty file", [], "0 bytes are too few");
@@ -27,28 +29,29 @@ internal sealed class SafetensorsHostileTests
         yield return Case("lone surrogate", TinyModel.Raw("{\"\\ud800\":1}", 0), "not valid JSON");
         yield return Case("pickle", [0x80, 2, 0x63, 0x6f, 0x73, 0x0a, 0x73, 0x79, 0x73, 0x74], "claims");
         yield return Case("duplicate tensor", TinyModel.Raw("{" + A + "," + A + "}", 8), "not valid JSON");
-        yield return Case("duplicate member", TinyModel.Raw("""{"a":{"dtype":"F32","dtype":"F16","shape":[2],"data_offsets":[0,8]}}""", 8), "not valid JSON");
+        yield return Case("duplicate member", TinyModel.Raw("""{"a":{"dtype":"F32","dtype":"F16","shape":[2]}}""", 8), "not valid JSON");
         yield return Case("tensor is a number", TinyModel.Raw("""{"a":3}""", 0), "'a' is not described by an object");
         yield return Case("no dtype", TinyModel.Raw("""{"a":{"shape":[2],"data_offsets":[0,8]}}""", 8), "'a' has no dtype");
         yield return Case("unknown dtype", Tensor("F33", "[2]", "[0,8]"), "unknown dtype 'F33'");
         yield return Case("dtype as number text", Tensor("11", "[2]", "[0,8]"), "unknown dtype '11'");
         yield return Case("no shape", TinyModel.Raw("""{"a":{"dtype":"F32","data_offsets":[0,8]}}""", 8), "no list 'shape'");
-        yield return Case("negative shape", Tensor("F32", "[-2]", "[0,8]"), "at least 0 in 'shape': -2");
-        yield return Case("fractional shape", Tensor("F32", "[2.5]", "[0,8]"), "'shape': 2.5");
-        yield return Case("shape above 2^63", Tensor("F32", "[18446744073709551617]", "[0,8]"), "'shape': 18446744073709551617");
+        yield return Case("negative shape", Tensor("F32", "[-2]", "[0,8]"), "has '-2' in 'shape'");
+        yield return Case("fractional shape", Tensor("F32", "[2.5]", "[0,8]"), "'2.5' in 'shape'");
+        yield return Case("shape above 2^63", Tensor("F32", "[18446744073709551617]", "[0,8]"), "'18446744073709551617' in 'shape'");
         yield return Case("overflowing shape", Tensor("F32", "[4611686018427387904,4,4611686018427387904,8]", "[0,8]"), "not what F32");
         yield return Case("product that wraps to the right size", Tensor("F32", "[4611686018427387904,4,2]", "[0,0]", 0), "not what F32");
         yield return Case("wrong element count", Tensor("F32", "[3]", "[0,8]"), "has 8 bytes of data, which is not what F32 [3] needs");
         yield return Case("wrong element size", Tensor("F16", "[2]", "[0,8]"), "not what F16 [2]");
         yield return Case("out of range", Tensor("F32", "[4]", "[0,16]"), "outside the 8 bytes of data");
-        yield return Case("offset above the file", Tensor("F32", "[2]", "[9223372036854775799,9223372036854775807]"), "outside the 8 bytes");
+        yield return Case("offset above the file", Tensor("F32", "[2]", "[9223372036854775799,9223372036854775807]"),
+            "outside the 8 bytes");
         yield return Case("reversed offsets", Tensor("F32", "[2]", "[8,0]"), "outside the 8 bytes");
         yield return Case("three offsets", Tensor("F32", "[2]", "[0,4,8]"), "two data_offsets");
         yield return Case("hole at the start", Tensor("F32", "[1]", "[4,8]"), "leaves a hole of 4 bytes");
         yield return Case("bytes after the end", Tensor("F32", "[1]", "[0,4]"), "4 bytes after the last tensor");
-        yield return Case("overlap", TinyModel.Raw("{" + A + """,  "b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}""", 12), "'b' overlaps tensor 'a'");
-        yield return Case("same place twice", TinyModel.Raw("{" + A + """,  "b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}""", 8), "overlaps");
-        yield return Case("hole", TinyModel.Raw("{" + A + """,  "b":{"dtype":"F32","shape":[2],"data_offsets":[12,20]}}""", 20), "'b' leaves a hole of 4 bytes");
+        yield return Case("overlap", TinyModel.Raw($$"""{{{A}},"b":{{AlsoF32}}[4,12]} }""", 12), "'b' overlaps tensor 'a'");
+        yield return Case("same place twice", TinyModel.Raw($$"""{{{A}},"b":{{AlsoF32}}[0,8]} }""", 8), "overlaps");
+        yield return Case("hole", TinyModel.Raw($$"""{{{A}},"b":{{AlsoF32}}[12,20]} }""", 20), "'b' leaves a hole of 4 bytes");
         yield return Case("metadata is a list", TinyModel.Raw("""{"__metadata__":[]}""", 0), "__metadata__ is not an object");
         yield return Case("metadata is a number", TinyModel.Raw("""{"__metadata__":{"k":1}}""", 0), "'k' is not a text");
         yield return Case("name with line breaks", TinyModel.Raw("""{"a\r\nb\u001b\u2028":3}""", 0), "'a??b??'");
@@ -75,7 +78,7 @@ internal sealed class SafetensorsHostileTests
             sparse.Write(BitConverter.GetBytes(200_000_000UL));
             sparse.SetLength(300_000_000);
         }
-        Assert.That(() => SafetensorsFile.Open(path), Throws.TypeOf<InputException>().With.Message.Contains("more than the 100000000"));
+        Assert.That(() => SafetensorsFile.Open(path), Throws.TypeOf<InputException>().With.Message.Contains("the format allows 100000000"));
     }
 
     [Test]
@@ -89,7 +92,8 @@ internal sealed class SafetensorsHostileTests
         int refused = 0;
         for (int round = 0; round < 3000; round++)
         {
-            if (Refuses(() => SafetensorsHeader.Parse("f", Damage(file[8..(8 + header)], random), 8 + header, file.Length - 8 - header))) refused++;
+            byte[] damaged = Damage(file[8..(8 + header)], random);
+            if (Refuses(() => SafetensorsHeader.Parse("f", damaged, 8 + header, file.Length - 8 - header))) refused++;
             if (Refuses(() => HuggingFaceConfig.ParseConfig("c", Damage(config, random)))) refused++;
         }
         // Damage inside a name or a default goes unnoticed here; most of it must not.
@@ -100,8 +104,10 @@ internal sealed class SafetensorsHostileTests
     public void Missing_file_and_directory_are_refused()
     {
         using var folder = new TemporaryFolder();
-        Assert.That(() => SafetensorsFile.Open(folder["none"]), Throws.TypeOf<InputException>().With.Message.Contains("there is no such file"));
-        Assert.That(() => SafetensorsFile.Open(folder["no", "folder"]), Throws.TypeOf<InputException>().With.Message.Contains("there is no such file"));
+        Assert.That(() => SafetensorsFile.Open(folder["none"]),
+            Throws.TypeOf<InputException>().With.Message.Contains("there is no such file"));
+        Assert.That(() => SafetensorsFile.Open(folder["no", "folder"]),
+            Throws.TypeOf<InputException>().With.Message.Contains("there is no such file"));
         Assert.That(() => SafetensorsFile.Open(folder.Path), Throws.TypeOf<InputException>().With.Message.Contains("cannot be read"));
     }
 
@@ -157,5 +163,6 @@ internal sealed class SafetensorsHostileTests
     private static byte[] Tensor(string type, string shape, string offsets, int dataLength = 8) =>
         TinyModel.Raw($$"""{"a":{"dtype":"{{type}}","shape":{{shape}},"data_offsets":{{offsets}} } }""", dataLength);
 
-    private static TestCaseData Case(string name, byte[] bytes, string expected) => new TestCaseData(bytes, expected).SetName($"{{m}}({name})");
+    private static TestCaseData Case(string name, byte[] bytes, string expected) =>
+        new TestCaseData(bytes, expected).SetName($"{{m}}({name})");
 }

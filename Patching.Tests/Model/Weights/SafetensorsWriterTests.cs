@@ -16,7 +16,8 @@ internal sealed class SafetensorsWriterTests
         ushort[] all = [.. Enumerable.Range(0, 65536).Select(value => (ushort)value)];
         byte[] raw = [.. all.SelectMany(BitConverter.GetBytes)];
         // A byte in front makes everything unaligned.
-        string json = """{"b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"h":{"dtype":"F16","shape":[65536],"data_offsets":[1,131073]}"""
+        string json = """{"b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}"""
+            + ""","h":{"dtype":"F16","shape":[65536],"data_offsets":[1,131073]}"""
             + ""","w":{"dtype":"BF16","shape":[65536],"data_offsets":[131073,262145]}}""";
         File.WriteAllBytes(folder["f"], [.. TinyModel.Raw(json, 0), 0, .. raw, .. raw]);
         using SafetensorsFile file = SafetensorsFile.Open(folder["f"]);
@@ -74,7 +75,8 @@ internal sealed class SafetensorsWriterTests
         using var folder = new TemporaryFolder();
         float[] values = new float[1000];
         values[777] = value;
-        Assert.That(() => Write(folder["f"], type, values), Throws.TypeOf<InputException>().With.Message.Contains($"t are too large for {type}"));
+        Assert.That(
+            () => Write(folder["f"], type, values), Throws.TypeOf<InputException>().With.Message.Contains($"t are too large for {type}"));
         Assert.That(folder.Entries(), Is.Empty);
     }
 
@@ -83,7 +85,8 @@ internal sealed class SafetensorsWriterTests
     {
         using var folder = new TemporaryFolder();
         var metadata = new Dictionary<string, string> { ["z"] = "last", ["a"] = "first \"\n" };
-        SafetensorsTensor[] tensors = [new("n", SafetensorsType.I64, []), new("empty", SafetensorsType.F32, [0]), new("t", SafetensorsType.F32, [1, 2])];
+        SafetensorsTensor[] tensors = [new("n", SafetensorsType.I64, []), new("empty", SafetensorsType.F32, [0]),
+            new("t", SafetensorsType.F32, [1, 2])];
         using (var writer = new SafetensorsWriter(folder["f"], metadata, tensors))
         {
             writer.WriteInt64(-2);
@@ -120,11 +123,13 @@ internal sealed class SafetensorsWriterTests
         using var folder = new TemporaryFolder();
         Write(folder["f"], SafetensorsType.F32, [1]);
         byte[] before = File.ReadAllBytes(folder["f"]);
-        Assert.That(() => Write(folder["f"], SafetensorsType.F32, [2]), Throws.TypeOf<InputException>().With.Message.Contains("exists already"));
+        Assert.That(() => Write(folder["f"], SafetensorsType.F32, [2]),
+            Throws.TypeOf<InputException>().With.Message.Contains("exists already"));
         Assert.That(File.ReadAllBytes(folder["f"]), Is.EqualTo(before));
         Write(folder["f"], SafetensorsType.F32, [2], overwrite: true);
         Assert.That(File.ReadAllBytes(folder["f"]), Is.Not.EqualTo(before));
-        Assert.That(() => Write(folder["none", "f"], SafetensorsType.F32, [2]), Throws.TypeOf<InputException>().With.Message.Contains("cannot be written"));
+        Assert.That(() => Write(folder["none", "f"], SafetensorsType.F32, [2]),
+            Throws.TypeOf<InputException>().With.Message.Contains("cannot be written"));
     }
 
     private static float[] RoundTrip(SafetensorsType type, float[] values)

@@ -11,7 +11,8 @@ internal static class TinyModel
 {
     public static ClipConfig Config { get; } = new(
         EmbeddingWidth: 6, new VisionConfig(ImageSize: 8, PatchSize: 4, Width: 64, Layers: 2, Heads: 1, MlpWidth: 10),
-        new TextConfig(ContextLength: 5, VocabularySize: 11, Width: 128, Layers: 1, Heads: 2, MlpWidth: 12, TextPooling.ArgMaxId, EndOfTextId: 10),
+        new TextConfig(ContextLength: 5, VocabularySize: 11, Width: 128, Layers: 1, Heads: 2, MlpWidth: 12, TextPooling.ArgMaxId,
+            EndOfTextId: 10),
         ActivationKind.QuickGelu, ClipConfig.DefaultLayerNormEpsilon);
 
     public static PreprocessConfig Preprocess { get; } = PreprocessConfig.Default(8);
@@ -42,7 +43,8 @@ internal static class TinyModel
         return values;
     }
 
-    public static void Save(string directory, CheckpointNaming naming = CheckpointNaming.HuggingFace, SafetensorsType type = SafetensorsType.F32) =>
+    public static void Save(string directory, CheckpointNaming naming = CheckpointNaming.HuggingFace,
+        SafetensorsType type = SafetensorsType.F32) =>
         CheckpointWriter.Save(directory, Config, Preprocess, Fill, naming, type);
 
     /// <summary>A file with this header, its length and some data.</summary>
