@@ -1,0 +1,30 @@
+using System.Collections.Immutable;
+
+namespace Patching.Model.Clip;
+
+/// <summary>
+/// How an image becomes the input of the image tower: bicubic resize of the shorter side to Size, centre crop to Size x Size, RGB,
+/// <c>(v / 255 - mean) / std</c> per channel.
+/// </summary>
+/// <param name="Size">Side of the square input in pixels.</param>
+/// <param name="Mean">Mean of the channels red, green, blue, on the scale 0 to 1.</param>
+/// <param name="Std">Standard deviation of the channels red, green, blue, on the scale 0 to 1.</param>
+public sealed record PreprocessConfig(int Size, ImmutableArray<float> Mean, ImmutableArray<float> Std)
+{
+    /// <summary>The means of OpenAI's training images, used by nearly every CLIP.</summary>
+    public static ImmutableArray<float> ClipMean { get; } = [0.48145466f, 0.4578275f, 0.40821073f];
+
+    /// <summary>The standard deviations of OpenAI's training images, used by nearly every CLIP.</summary>
+    public static ImmutableArray<float> ClipStd { get; } = [0.26862954f, 0.26130258f, 0.27577711f];
+
+    /// <summary>CLIP's own normalisation for images of this size.</summary>
+    public static PreprocessConfig Default(int size) => new(size, ClipMean, ClipStd);
+
+    /// <summary>Equal sizes, means and deviations.</summary>
+    public bool Equals(PreprocessConfig? other) =>
+        other is not null && Size == other.Size && Mean.AsSpan().SequenceEqual(other.Mean.AsSpan())
+            && Std.AsSpan().SequenceEqual(other.Std.AsSpan());
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => HashCode.Combine(Size, Mean[0], Std[0]);
+}

@@ -1,0 +1,223 @@
+using System.Collections.Immutable;
+using System.Text;
+using Patching.Kernels;
+using Patching.Model.Clip;
+
+namespace Patching.Model.Weights;
+
+/// <summary>Supplies the values of a parameter in the canonical layout. <see cref="ClipCheckpoint.Read"/> is one.</summary>
+/// <param name="spec">The parameter.</param>
+/// <param name="destination">To be filled with its <see cref="ParameterSpec.Length"/> values.</param>
+public delegate void ParameterSource(ParameterSpec spec, Span<float> destination);
+
+/// <summary>
+/// Writes CLIP checkpoints, complete or not at all. In memory there is never more than the largest parameter and a small buffer. The same
+/// arguments give the same bytes.
+/// </summary>
+public static class CheckpointWriter
+{
+    /// <summary>Files of a tokenizer that travel with a model.</summary>
+    private static readonly ImmutableArray<string> TokenizerFiles =
+    [
+        ClipCheckpoint.VocabularyFile, ClipCheckpoint.MergesFile, "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json",
+        "added_tokens.json",
+    ];
+
+    /// <summary>
+    /// Writes a model directory that transformers and this program read: model.safetensors, config.json, preprocessor_config.json and,
+    /// where a source is given, the tokenizer. It is built under a temporary name beside the target and renamed when complete.
+    /// </summary>
+    /// <param name="directory">The directory to be created; its parents are created too.</param>
+    /// <param name="config">The architecture.</param>
+    /// <param name="preprocess">What the image tower expects of its images.</param>
+    /// <param name="source">Supplies the parameters, called once each, in the table's order.</param>
+    /// <param name="naming">How the tensors are named.</param>
+    /// <param name="type">F32, F16 or BF16; values are rounded to nearest even.</param>
+    /// <param name="metadata">Further texts for the header, for example the command and the base model's hash.</param>
+    /// <param name="tokenizerDirectory">A folder with vocab.json and merges.txt to be copied.</param>
+    /// <param name="overwrite">Whether an existing checkpoint may be replaced. A folder that holds other files is never replaced.</param>
+    /// <exception cref="InputException">The directory exists or cannot be written, or a value is too large for the type.</exception>
+    public static void Save(
+        string directory, ClipConfig config, PreprocessConfig preprocess, ParameterSource source,
+        CheckpointNaming naming = CheckpointNaming.HuggingFace, SafetensorsType type = SafetensorsType.F32,
+        IReadOnlyDictionary<string, string>? metadata = null, string? tokenizerDirectory = null, bool overwrite = false)
+    {
+        string target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(directory));
+        RequireReplaceable(directory, target, overwrite);
+        string temporary = $"{target}.{Guid.NewGuid():N}.tmp";
+        try
+        {
+            Directory.CreateDirectory(temporary);
+            string weights = Path.Combine(temporary, ClipCheckpoint.WeightsFile);
+            WriteTensors(weights, config, preprocess, source, naming, type, metadata, overwrite: false);
+            WriteFile(Path.Combine(temporary, ClipCheckpoint.ConfigFile), HuggingFaceConfig.WriteConfig(config, TorchName(type)));
+            WriteFile(Path.Combine(temporary, ClipCheckpoint.PreprocessFile), HuggingFaceConfig.WritePreprocess(preprocess));
+            if (tokenizerDirectory is not null) CopyTokenizer(tokenizerDirectory, temporary);
+            Replace(temporary, target);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new InputException($"{directory}: cannot be written ({error.Message})", error);
+        }
+        finally
+        {
+            if (Directory.Exists(temporary)) Directory.Delete(temporary, recursive: true);
+        }
+    }
+
+    /// <summary>
+    /// Writes a single OpenAI-named safetensors file whose metadata describes architecture, activation and preprocessing.
+    /// </summary>
+    /// <param name="path">The file to be created; its folder is created too.</param>
+    /// <param name="config">The architecture.</param>
+    /// <param name="preprocess">What the image tower expects of its images.</param>
+    /// <param name="source">Supplies the parameters, called once each, in the table's order.</param>
+    /// <param name="type">F32, F16 or BF16; values are rounded to nearest even.</param>
+    /// <param name="metadata">Further texts for the header.</param>
+    /// <param name="overwrite">Whether an existing file may be replaced.</param>
+    /// <exception cref="InputException">The file exists or cannot be written, or a value is too large for the type.</exception>
+    public static void SaveFile(
+        string path, ClipConfig config, PreprocessConfig preprocess, ParameterSource source, SafetensorsType type = SafetensorsType.F32,
+        IReadOnlyDictionary<string, string>? metadata = null, bool overwrite = false)
+    {
+        try
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
+            WriteTensors(path, config, preprocess, source, CheckpointNaming.OpenAi, type, metadata, overwrite);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new InputException($"{path}: cannot be written ({error.Message})", error);
+        }
+    }
+
+    private static void WriteTensors(
+        string path, ClipConfig config, PreprocessConfig preprocess, ParameterSource source, CheckpointNaming naming, SafetensorsType type,
+        IReadOnlyDictionary<string, string>? metadata, bool overwrite)
+    {
+        ImmutableArray<ParameterSpec> table = ParameterTable.All(config);
+        List<(string Name, long Value)> scalars = Scalars(config, naming);
+        // The 8-byte scalars come first so that every tensor stays aligned to its element size.
+        List<SafetensorsTensor> tensors = [.. scalars.Select(scalar => new SafetensorsTensor(scalar.Name, SafetensorsType.I64, []))];
+        foreach (StoredTensor stored in table.SelectMany(spec => NameMap.Stored(naming, spec)))
+            tensors.Add(new SafetensorsTensor(stored.Name, type, [.. stored.Shape.Select(size => (long)size)]));
+        using var writer = new SafetensorsWriter(path, Describe(config, preprocess, type, metadata), tensors, overwrite);
+        foreach ((_, long value) in scalars) writer.WriteInt64(value);
+        float[] buffer = new float[table.Max(spec => spec.Length)];
+        foreach (ParameterSpec spec in table)
+        {
+            Span<float> values = buffer.AsSpan(0, spec.Length);
+            source(spec, values);
+            foreach (StoredTensor stored in NameMap.Stored(naming, spec))
+                WriteTensor(writer, stored, values.Slice(stored.First, stored.Length));
+        }
+        writer.Complete();
+    }
+
+    private static void WriteTensor(SafetensorsWriter writer, StoredTensor stored, ReadOnlySpan<float> values)
+    {
+        if (!stored.Transposed)
+        {
+            writer.Write(values);
+            return;
+        }
+        int rows = stored.Shape[0], columns = stored.Shape[1];
+        float[] row = new float[columns];
+        for (int r = 0; r < rows; r++)
+        {
+            for (int c = 0; c < columns; c++) row[c] = values[c * rows + r];
+            writer.Write(row);
+        }
+    }
+
+    /// <summary>
+    /// The I64 buffers of OpenAI's exports. Readers, ours included, take their presence as a sign of OpenAI's architecture, so they are
+    /// written only for models that have it.
+    /// </summary>
+    private static List<(string Name, long Value)> Scalars(ClipConfig config, CheckpointNaming naming) =>
+        naming == CheckpointNaming.OpenAi && config is { Activation: ActivationKind.QuickGelu, Text: { } text }
+            ?
+            [
+                (OpenAiNames.InputResolution, config.Vision.ImageSize), (OpenAiNames.ContextLength, text.ContextLength),
+                (OpenAiNames.VocabularySize, text.VocabularySize),
+            ]
+            : [];
+
+    private static Dictionary<string, string> Describe(
+        ClipConfig config, PreprocessConfig preprocess, SafetensorsType type, IReadOnlyDictionary<string, string>? metadata) =>
+        new(metadata ?? new Dictionary<string, string>(), StringComparer.Ordinal)
+        {
+            // transformers refuses files that do not name a framework.
+            ["format"] = "pt",
+            [ClipCheckpoint.ActivationKey] = HuggingFaceConfig.Name(config.Activation),
+            [ClipCheckpoint.ConfigKey] = Encoding.UTF8.GetString(HuggingFaceConfig.WriteConfig(config, TorchName(type), indented: false)),
+            [ClipCheckpoint.PreprocessKey] = Encoding.UTF8.GetString(HuggingFaceConfig.WritePreprocess(preprocess, indented: false)),
+        };
+
+    private static string TorchName(SafetensorsType type) => type switch
+    {
+        SafetensorsType.F32 => "float32",
+        SafetensorsType.F16 => "float16",
+        SafetensorsType.BF16 => "bfloat16",
+        _ => throw new ArgumentOutOfRangeException(nameof(type), type, "can be written: F32, F16, BF16"),
+    };
+
+    private static void RequireReplaceable(string directory, string target, bool overwrite)
+    {
+        if (File.Exists(target)) throw new InputException($"{directory}: is a file; name a directory to be created");
+        if (!Directory.Exists(target) || !Directory.EnumerateFileSystemEntries(target).Any()) return;
+        if (!overwrite) throw new InputException($"{directory}: exists already; name another directory or ask for it to be overwritten");
+        string[] ours = [ClipCheckpoint.WeightsFile, ClipCheckpoint.ConfigFile, ClipCheckpoint.PreprocessFile, .. TokenizerFiles];
+        IEnumerable<string> present = Directory.EnumerateFileSystemEntries(target).Select(entry => Path.GetFileName(entry));
+        string? other = present.FirstOrDefault(name => !ours.Contains(name));
+        if (other is not null)
+            throw new InputException($"{directory}: holds '{HostileText.Show(other)}', which is no checkpoint file; name another directory");
+    }
+
+    private static void Replace(string temporary, string target)
+    {
+        if (!Directory.Exists(target))
+        {
+            Directory.Move(temporary, target);
+            return;
+        }
+        // Directories cannot be exchanged in one step; the old one steps aside first, so that a complete checkpoint exists at every moment.
+        string old = $"{temporary}.old";
+        Directory.Move(target, old);
+        try
+        {
+            Directory.Move(temporary, target);
+        }
+        catch
+        {
+            Directory.Move(old, target);
+            throw;
+        }
+        Directory.Delete(old, recursive: true);
+    }
+
+    private static void CopyTokenizer(string from, string to)
+    {
+        foreach (string name in new[] { ClipCheckpoint.VocabularyFile, ClipCheckpoint.MergesFile })
+            if (!File.Exists(Path.Combine(from, name)))
+                throw new InputException($"{from}: holds no {name}; a tokenizer needs vocab.json and merges.txt");
+        foreach (string name in TokenizerFiles)
+            if (File.Exists(Path.Combine(from, name))) CopyFile(Path.Combine(from, name), Path.Combine(to, name));
+    }
+
+    private static void CopyFile(string from, string to)
+    {
+        // Not File.Copy: that would also copy permissions, and a read-only source is common.
+        using var source = new FileStream(from, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
+        using var stream = new FileStream(to, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0);
+        source.CopyTo(stream);
+        stream.Flush(flushToDisk: true);
+    }
+
+    private static void WriteFile(string path, byte[] bytes)
+    {
+        using var stream = new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0);
+        stream.Write(bytes);
+        stream.Flush(flushToDisk: true);
+    }
+}

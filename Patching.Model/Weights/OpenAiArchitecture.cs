@@ -1,0 +1,138 @@
+using System.Globalization;
+using Patching.Kernels;
+using Patching.Model.Clip;
+
+namespace Patching.Model.Weights;
+
+/// <summary>
+/// Infers the architecture of an OpenAI-named checkpoint from the shapes of its tensors, by the rules of the original's <c>build_model</c>:
+/// heads are width / 64, layers are counted, the image size is grid * patch. The activation leaves no trace in the shapes.
+/// </summary>
+internal static class OpenAiArchitecture
+{
+    // Every CLIP that comes without a config has heads of this size.
+    private const int HeadSize = 64;
+
+    /// <summary>The architecture of the file's tensors.</summary>
+    /// <param name="file">A file with OpenAI's names.</param>
+    /// <param name="activation">The activation, where the user states it.</param>
+    /// <exception cref="InputException">
+    /// Tensors that the shapes are read from are missing or have the wrong number of dimensions (all are named), or nothing says which
+    /// activation it is.
+    /// </exception>
+    public static ClipConfig Infer(SafetensorsFile file, ActivationKind? activation)
+    {
+        if (file.Tensors.ContainsKey("visual.layer1.0.conv1.weight"))
+            throw new InputException($"{file.Path}: holds a ResNet image tower (RN50 ...); only vision transformers (ViT-*) can be used");
+        bool hasText = file.Tensors.Keys.Any(IsText);
+        RequireShapes(file, hasText);
+        int[] conv = Shape(file, "visual.conv1.weight"), projection = Shape(file, "visual.proj");
+        int[] position = Shape(file, "visual.positional_embedding");
+        int grid = (int)Math.Round(Math.Sqrt(Math.Max(position[0] - 1, 0)));
+        if (grid < 1 || grid * grid + 1 != position[0])
+            throw new InputException(
+                $"{file.Path}: visual.positional_embedding has {position[0]} rows; expected a square number of patches plus 1");
+        var vision = new VisionConfig(
+            ImageSize: Product(file, grid, conv[3]), conv[3], Width: conv[0], Layers(file, "visual.transformer.resblocks."),
+            Heads(file, conv[0]), MlpWidth: Shape(file, "visual.transformer.resblocks.0.mlp.c_fc.weight")[0]);
+        var config = new ClipConfig(
+            projection[1], vision, hasText ? InferText(file) : null, activation ?? FindActivation(file),
+            ClipConfig.DefaultLayerNormEpsilon);
+        config.Check(file.Path);
+        CheckScalars(file, config);
+        return config;
+    }
+
+    private static ActivationKind FindActivation(SafetensorsFile file)
+    {
+        if (file.Metadata.TryGetValue(ClipCheckpoint.ActivationKey, out string? name))
+            return HuggingFaceConfig.ParseActivation(name)
+                ?? throw new InputException(
+                    $"{file.Path}: the metadata's activation is '{HostileText.Show(name)}'; known: quick_gelu, gelu");
+        bool isOpenAiExport = file.Tensors.ContainsKey(OpenAiNames.InputResolution)
+            && file.Tensors.ContainsKey(OpenAiNames.ContextLength) && file.Tensors.ContainsKey(OpenAiNames.VocabularySize);
+        if (isOpenAiExport) return ActivationKind.QuickGelu;
+        throw new InputException(
+            $"{file.Path}: does not say which activation it uses; state quick_gelu (OpenAI's weights) or gelu (most open_clip weights)");
+    }
+
+    private static TextConfig InferText(SafetensorsFile file)
+    {
+        int[] tokens = Shape(file, "token_embedding.weight");
+        return new TextConfig(
+            ContextLength: Shape(file, "positional_embedding")[0], VocabularySize: tokens[0], Width: tokens[1],
+            Layers(file, "transformer.resblocks."), Heads(file, tokens[1]),
+            MlpWidth: Shape(file, "transformer.resblocks.0.mlp.c_fc.weight")[0], TextPooling.ArgMaxId, EndOfTextId: tokens[0] - 1);
+    }
+
+    private static bool IsText(string name) =>
+        name is "token_embedding.weight" or "positional_embedding" or "text_projection" or "ln_final.weight" or "ln_final.bias"
+        || name.StartsWith("transformer.", StringComparison.Ordinal);
+
+    private static void RequireShapes(SafetensorsFile file, bool hasText)
+    {
+        List<(string Name, int Rank)> needed =
+        [
+            ("visual.conv1.weight", 4), ("visual.positional_embedding", 2), ("visual.proj", 2),
+            ("visual.transformer.resblocks.0.mlp.c_fc.weight", 2),
+        ];
+        if (hasText)
+            needed.AddRange([("token_embedding.weight", 2), ("positional_embedding", 2), ("transformer.resblocks.0.mlp.c_fc.weight", 2)]);
+        string[] problems = [.. needed.Select(tensor => Problem(file, tensor.Name, tensor.Rank)).OfType<string>()];
+        if (problems.Length > 0)
+            throw new InputException($"{file.Path}: the architecture cannot be inferred: {string.Join("; ", problems)}; give a complete file");
+    }
+
+    private static string? Problem(SafetensorsFile file, string name, int rank)
+    {
+        if (!file.Tensors.TryGetValue(name, out SafetensorsEntry? entry)) return $"{name} is missing";
+        bool fits = entry.Shape.Length == rank && entry.Shape.All(size => size is > 0 and <= int.MaxValue);
+        return fits ? null : string.Create(CultureInfo.InvariantCulture, $"{name} is {entry.ShapeText}, expected {rank} sizes");
+    }
+
+    private static int[] Shape(SafetensorsFile file, string name) => [.. file.Tensors[name].Shape.Select(size => (int)size)];
+
+    /// <summary>One more than the largest index after the prefix; gaps show later as missing tensors.</summary>
+    private static int Layers(SafetensorsFile file, string prefix)
+    {
+        int layers = 0;
+        foreach (string name in file.Tensors.Keys)
+        {
+            if (!name.StartsWith(prefix, StringComparison.Ordinal)) continue;
+            int end = name.IndexOf('.', prefix.Length);
+            // Longer numbers are no layers of any CLIP; such names are reported as unexpected tensors.
+            if (end < 0 || end - prefix.Length > 3) continue;
+            ReadOnlySpan<char> digits = name.AsSpan(prefix.Length, end - prefix.Length);
+            if (int.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out int index))
+                layers = Math.Max(layers, index + 1);
+        }
+        return layers;
+    }
+
+    private static int Heads(SafetensorsFile file, int width) => width % HeadSize == 0
+        ? width / HeadSize
+        : throw new InputException(
+            $"{file.Path}: width {width} is not a multiple of {HeadSize}, so the number of heads is unknown; use a directory with a config.json");
+
+    private static int Product(SafetensorsFile file, int grid, int patch)
+    {
+        long size = (long)grid * patch;
+        return size <= int.MaxValue ? (int)size : throw new InputException($"{file.Path}: the image size {size} is impossible");
+    }
+
+    private static void CheckScalars(SafetensorsFile file, ClipConfig config)
+    {
+        CheckScalar(file, OpenAiNames.InputResolution, config.Vision.ImageSize);
+        if (config.Text is not { } text) return;
+        CheckScalar(file, OpenAiNames.ContextLength, text.ContextLength);
+        CheckScalar(file, OpenAiNames.VocabularySize, text.VocabularySize);
+    }
+
+    private static void CheckScalar(SafetensorsFile file, string name, int expected)
+    {
+        if (!file.Tensors.ContainsKey(name)) return;
+        long value = file.ReadInt64Scalar(name);
+        if (value != expected)
+            throw new InputException($"{file.Path}: {name} is {value}, but the shapes of the tensors say {expected}; the file is damaged");
+    }
+}
