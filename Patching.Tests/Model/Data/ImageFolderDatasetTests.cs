@@ -10,28 +10,28 @@ internal sealed class ImageFolderDatasetTests
     public void ReadsSplitsWithClassesInOrdinalOrder()
     {
         using var root = new TemporaryFolder();
-        SyntheticFiles.Ppm(root.File("train", "zebra_fish", "b.ppm"), 2, 3, 1, 2, 3);
-        SyntheticFiles.Png(root.File("train", "zebra_fish", "a.PNG"), 4, 5, 10, 20, 30);
-        SyntheticFiles.Ppm(root.File("train", "Ant", "deep", "er", "x.PpM"), 1, 1, 7, 8, 9);
-        SyntheticFiles.Ppm(root.File("test", "zebra_fish", "t.ppm"), 1, 1, 4, 5, 6);
-        SyntheticFiles.Ppm(root.File("val", "Ant", "v.ppm"), 1, 1, 4, 5, 6);
+        SyntheticFiles.Ppm(root.File("train", "Zebra_fish", "b.ppm"), 2, 3, 1, 2, 3);
+        SyntheticFiles.Png(root.File("train", "Zebra_fish", "a.PNG"), 4, 5, 10, 20, 30);
+        SyntheticFiles.Ppm(root.File("train", "ant", "deep", "er", "x.PpM"), 1, 1, 7, 8, 9);
+        SyntheticFiles.Ppm(root.File("test", "Zebra_fish", "t.ppm"), 1, 1, 4, 5, 6);
+        SyntheticFiles.Ppm(root.File("val", "ant", "v.ppm"), 1, 1, 4, 5, 6);
 
         ImageDataset train = DatasetCatalog.Open("folder:" + root.Path, DatasetSplit.Train, "");
         ImageDataset test = DatasetCatalog.Open("Folder:" + root.Path, DatasetSplit.Test, "");
 
         Assert.That(train.Name, Is.EqualTo("folder:" + root.Path));
         Assert.That(test.Name, Is.EqualTo(train.Name));
-        Assert.That(train.ClassNames, Is.EqualTo(new[] { "Ant", "zebra fish" }));
-        Assert.That(Enumerable.Range(0, train.Count).Select(train.Label), Is.EqualTo(new[] { 0, 1, 1 }));
-        Assert.That(train.Load(0).Pixels, Is.EqualTo(new byte[] { 7, 8, 9 }));
-        Assert.That((train.Load(1).Width, train.Load(1).Height), Is.EqualTo((4, 5)));
-        Assert.That(train.Load(1).Pixels[..3], Is.EqualTo(new byte[] { 10, 20, 30 }));
-        Assert.That(train.Describe(2), Is.EqualTo(Path.Combine(root.Path, "train", "zebra_fish", "b.ppm")));
+        Assert.That(train.ClassNames, Is.EqualTo(new[] { "Zebra fish", "ant" }));
+        Assert.That(Enumerable.Range(0, train.Count).Select(train.Label), Is.EqualTo(new[] { 0, 0, 1 }));
+        Assert.That(train.Load(2).Pixels, Is.EqualTo(new byte[] { 7, 8, 9 }));
+        Assert.That((train.Load(0).Width, train.Load(0).Height), Is.EqualTo((4, 5)));
+        Assert.That(train.Load(0).Pixels[..3], Is.EqualTo(new byte[] { 10, 20, 30 }));
+        Assert.That(train.Describe(1), Is.EqualTo(Path.Combine(root.Path, "train", "Zebra_fish", "b.ppm")));
         Assert.That(train.Notes, Is.Empty);
         // The class that the test split lacks keeps its label, and the user is told.
         Assert.That(test.ClassNames, Is.EqualTo(train.ClassNames));
-        Assert.That((test.Count, test.Label(0)), Is.EqualTo((1, 1)));
-        Assert.That(test.Notes, Has.Count.EqualTo(1).And.One.Contains("'Ant'"));
+        Assert.That((test.Count, test.Label(0)), Is.EqualTo((1, 0)));
+        Assert.That(test.Notes, Has.Count.EqualTo(1).And.One.Contains("'ant'"));
     }
 
     [Test]
