@@ -1,0 +1,28 @@
+namespace Patching.Model.Data;
+
+/// <summary>
+/// How a <see cref="BatchPipeline"/> cuts a data set into batches. Only the first two decide what is in a batch; the result does not depend
+/// on the others.
+/// </summary>
+/// <param name="BatchSize">Images per batch, at least 1.</param>
+/// <param name="ImageSize">Side of the model's square input in pixels.</param>
+public sealed record BatchOptions(int BatchSize, int ImageSize)
+{
+    /// <summary>Threads that decode and preprocess, at least 1; by default one per processor.</summary>
+    public int Workers { get; init; } = Environment.ProcessorCount;
+
+    /// <summary>
+    /// Batches that may be finished or in work ahead of the consumer, at least 1. Bounds the memory: each takes
+    /// BatchSize x ImageSize² x 3 bytes.
+    /// </summary>
+    public int Prefetch { get; init; } = 4;
+
+    /// <summary>Whether unreadable images are left out and listed instead of ending the run.</summary>
+    public bool SkipBadImages { get; init; }
+}
+
+/// <summary>An image that was left out because it could not be read.</summary>
+/// <param name="Index">Its index in the data set.</param>
+/// <param name="Description">Where it comes from.</param>
+/// <param name="Reason">What was wrong, in one line.</param>
+public sealed record SkippedImage(int Index, string Description, string Reason);

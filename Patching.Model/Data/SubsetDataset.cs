@@ -1,0 +1,33 @@
+using Patching.Model.Images;
+
+namespace Patching.Model.Data;
+
+/// <summary>Some images of another data set in a given order: the parts of a validation split.</summary>
+internal sealed class SubsetDataset : ImageDataset
+{
+    private readonly ImageDataset whole;
+    private readonly int[] indices;
+
+    /// <summary>Creates the part whose image i is image <c>indices[i]</c> of <paramref name="whole"/>.</summary>
+    public SubsetDataset(string name, ImageDataset whole, int[] indices)
+        : base(name, whole.ClassNames)
+    {
+        this.whole = whole;
+        this.indices = indices;
+    }
+
+    /// <inheritdoc/>
+    public override int Count => indices.Length;
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<string> Notes => whole.Notes;
+
+    /// <inheritdoc/>
+    public override int Label(int index) => whole.Label(indices[index]);
+
+    /// <inheritdoc/>
+    public override RgbImage Load(int index) => whole.Load(indices[index]);
+
+    /// <inheritdoc/>
+    public override string Describe(int index) => whole.Describe(indices[index]);
+}
