@@ -21,13 +21,15 @@ public static partial class Attention
             {
                 long token = TokenStart(pair, shape), projection = ProjectionStart(pair, shape), query = pair * shape.Tokens;
                 Deltas(pdelta + query, pdy + token, py + token, shape);
-                BackwardPair(pdqkv + projection, pdy + token, pqkv + projection, psaved + query, pdelta + query, shape, causal, scratch);
+                long next = Math.Min(pair + 1, shape.Pairs - 1);
+                NextPair prefetch = new(pqkv + ProjectionStart(next, shape), pdy + TokenStart(next, shape), py + TokenStart(next, shape));
+                BackwardPair(pdqkv + projection, pdy + token, pqkv + projection, psaved + query, pdelta + query, prefetch, shape, causal, scratch);
             }
         });
     }
 
     private static unsafe void BackwardPair(
-        float* dq, float* dy, float* q, float* logSumExp, float* delta, AttentionShape shape, bool causal, in BackwardScratch scratch)
+        float* dq, float* dy, float* q, float* logSumExp, float* delta, in NextPair next, AttentionShape shape, bool causal, in BackwardScratch scratch)
     {
         int tokens = shape.Tokens, size = shape.HeadSize;
         nint projectionRow = 3 * shape.Width, tokenRow = shape.Width;
@@ -43,6 +45,9 @@ public static partial class Attention
             for (int row = 0; row < rows; row++)
             {
                 int visible = causal ? first + row + 1 : tokens, keys = causal ? Math.Min(tokens, first + EndOfTile(row)) : tokens;
+                Prefetch(next.Dy + (first + row) * tokenRow, tokenRow, 1, size);
+                Prefetch(next.Y + (first + row) * tokenRow, tokenRow, 1, size);
+                PrefetchProjections(next.Q, first + row, 1, shape);
                 ScoreGradients(
                     scratch.P + row * scratch.ScoreRow, scratch.Ds + row * scratch.ScoreRow, visible, keys, logSumExp[first + row], delta[first + row], size);
             }
@@ -68,6 +73,7 @@ public static partial class Attention
         {
             int tile = Math.Min(RegisterTile.MaxRows, rows - row), keys = causal ? first + row + tile : shape.Tokens;
             float* output = scratch.RowBlock;
+            PrefetchProjections(dq, row, tile, shape);
             scratch.Keys.MultiplyTile(
                 tile, 0, keys, scratch.Ds + row * scratch.ScoreRow, scratch.ScoreRow, 1, output, scratch.OutputRow, shape.HeadSize, false);
             for (int i = 0; i < tile; i++) Copy(dq + (row + i) * dqRow, output + i * scratch.OutputRow, shape.HeadSize);
@@ -109,7 +115,7 @@ public static partial class Attention
         }
         if (j < visible)
         {
-            Vector<int> inside = Vector.LessThan(Vector<int>.Indices, new Vector<int>(visible - j));
+            Vector<int> inside = FirstLanes(visible - j);
             Vector<float> probability = VectorMath.Exp(Vector.Load(p + j) * scale - new Vector<float>(logSumExp));
             Vector<float> gradient = probability * scale * (Vector.Load(ds + j) - new Vector<float>(delta));
             Vector.ConditionalSelect(inside, probability, default).Store(p + j);
@@ -142,6 +148,16 @@ public static partial class Attention
         new ReadOnlySpan<float>(source, count).CopyTo(new Span<float>(destination, count));
 
     private static int EndOfTile(int row) => (row / RegisterTile.MaxRows + 1) * RegisterTile.MaxRows;
+
+    /// <summary>Where the pair after this one starts: what is prefetched.</summary>
+    private readonly unsafe struct NextPair(float* q, float* dy, float* y)
+    {
+        public float* Q { get; } = q;
+
+        public float* Dy { get; } = dy;
+
+        public float* Y { get; } = y;
+    }
 
     /// <summary>What one thread needs for a pair at a time.</summary>
     private readonly unsafe struct BackwardScratch

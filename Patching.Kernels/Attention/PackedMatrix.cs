@@ -1,11 +1,14 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
+using System.Runtime.Intrinsics.X86;
 
 namespace Patching.Kernels;
 
 /// <summary>
 /// The right-hand operand B[K, N] of a product, copied into panels of at most <see cref="RegisterTile.MaxVectors"/> vectors of columns. Inside a panel the
-/// rows follow each other without gaps, so the inner loop reads one stream; columns are padded with zeros to whole vectors.
+/// rows follow each other without gaps, so the inner loop reads one stream; columns are padded to whole vectors.
 /// The row stride of qkv (a multiple of 1 KiB in most models) would put all rows of a head into a few sets of the first-level cache.
 /// </summary>
 internal readonly unsafe struct PackedMatrix
@@ -52,13 +55,13 @@ internal readonly unsafe struct PackedMatrix
             int panelColumns = width * RegisterTile.Lanes, from = first * RegisterTile.Lanes;
             float* panel = data + (long)from * depth;
             int present = Math.Min(panelColumns, columns - from);
-            int n = 0;
-            for (; n + 4 <= present; n += 4) TransposeFour(panel + n, panelColumns, source + (from + n) * stride, stride);
-            for (; n < panelColumns; n++)
+            for (int n = 0; n < panelColumns; n += 4)
             {
-                float* row = source + (from + n) * stride;
-                for (int k = 0; k < depth; k++) panel[(long)k * panelColumns + n] = n < present ? row[k] : 0;
+                // Columns past the end repeat the last one: their products are never read, and this needs no second loop.
+                TransposeFour(panel + n, panelColumns, Row(n), Row(n + 1), Row(n + 2), Row(n + 3));
             }
+
+            float* Row(int n) => source + (from + Math.Min(n, present - 1)) * stride;
         }
     }
 
@@ -113,11 +116,36 @@ internal readonly unsafe struct PackedMatrix
         return (rest + panels - 1) / panels;
     }
 
-    private void TransposeFour(float* panel, int panelColumns, float* row0, long stride)
+    private void TransposeFour(float* panel, int panelColumns, float* row0, float* row1, float* row2, float* row3)
     {
-        float* row1 = row0 + stride, row2 = row1 + stride, row3 = row2 + stride;
-        for (int k = 0; k < depth; k++) Vector128.Create(row0[k], row1[k], row2[k], row3[k]).Store(panel + (long)k * panelColumns);
+        int k = 0;
+        for (; k + 4 <= depth; k += 4)
+        {
+            Vector128<float> a = Vector128.Load(row0 + k), b = Vector128.Load(row1 + k), c = Vector128.Load(row2 + k), d = Vector128.Load(row3 + k);
+            float* to = panel + (long)k * panelColumns;
+            // Rows a c and b d interleaved, then those two interleaved: a0 c0 a1 c1 with b0 d0 b1 d1 gives a0 b0 c0 d0 and a1 b1 c1 d1.
+            Vector128<float> acLow = ZipLow(a, c), acHigh = ZipHigh(a, c), bdLow = ZipLow(b, d), bdHigh = ZipHigh(b, d);
+            ZipLow(acLow, bdLow).Store(to);
+            ZipHigh(acLow, bdLow).Store(to + panelColumns);
+            ZipLow(acHigh, bdHigh).Store(to + 2 * panelColumns);
+            ZipHigh(acHigh, bdHigh).Store(to + 3 * panelColumns);
+        }
+        for (; k < depth; k++) Vector128.Create(row0[k], row1[k], row2[k], row3[k]).Store(panel + (long)k * panelColumns);
     }
+
+    /// <summary>a0 b0 a1 b1.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> ZipLow(Vector128<float> a, Vector128<float> b) =>
+        Sse.IsSupported ? Sse.UnpackLow(a, b)
+        : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipLow(a, b)
+        : Vector128.Create(a[0], b[0], a[1], b[1]);
+
+    /// <summary>a2 b2 a3 b3.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> ZipHigh(Vector128<float> a, Vector128<float> b) =>
+        Sse.IsSupported ? Sse.UnpackHigh(a, b)
+        : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipHigh(a, b)
+        : Vector128.Create(a[2], b[2], a[3], b[3]);
 
     private static void CopyPadded(float* destination, float* source, int count, int padded)
     {
