@@ -90,7 +90,7 @@ internal abstract class KernelTest(DeviceKind kind, int threads)
         AssertClose(Contents(actual), reference, plainFloat, what);
 
     /// <inheritdoc cref="AssertClose(Patching.Kernels.Tensor, double[], double[], string)"/>
-    protected static void AssertClose(float[] actual, double[] reference, double[] plainFloat, string what)
+    internal static void AssertClose(float[] actual, double[] reference, double[] plainFloat, string what)
     {
         Assert.That(actual, Has.Length.EqualTo(reference.Length), what);
         (double plainMax, double plainNorm) = Distance(plainFloat, reference);

@@ -1,0 +1,98 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+
+namespace Patching.Kernels;
+
+/// <summary>
+/// Where a product's tiles go and what happens to them on the way. A tile leaves the registers for a small buffer in the nearest cache and from there, once,
+/// goes to memory with everything applied; ragged edges cost nothing extra because the buffer is always whole.
+/// </summary>
+internal unsafe struct GemmOutput
+{
+    /// <summary>First element of the output matrix.</summary>
+    public required float* Y { get; init; }
+
+    /// <summary>Its row length; also that of the matrices below.</summary>
+    public required long Stride { get; init; }
+
+    /// <summary>Whether the sums are added to what is there.</summary>
+    public bool Accumulate { get; init; }
+
+    /// <summary>Added to every row, or null.</summary>
+    public float* Bias { get; init; }
+
+    /// <summary>Receives the sums after the bias, or null.</summary>
+    public float* PreActivation { get; init; }
+
+    /// <summary>Applied after the bias, or null.</summary>
+    public ActivationKind? Activation { get; init; }
+
+    /// <summary>Added last, or null.</summary>
+    public float* Residual { get; init; }
+
+    /// <summary>The sums are multiplied by <see cref="Derivative"/>' of these numbers, or null.</summary>
+    public float* DerivativeOf { get; init; }
+
+    /// <summary>The activation that belongs to <see cref="DerivativeOf"/>.</summary>
+    public ActivationKind Derivative { get; init; }
+
+    /// <summary>Writes a tile of sums over one part of k.</summary>
+    /// <param name="tile">[rows, tileStride].</param>
+    /// <param name="tileStride">Row length of the tile buffer.</param>
+    /// <param name="row">First row in the output.</param>
+    /// <param name="rows">Rows of the tile.</param>
+    /// <param name="column">First column in the output.</param>
+    /// <param name="columns">Columns of the tile inside the output.</param>
+    /// <param name="add">Whether to add to the output: it holds the sums over earlier parts, or is accumulated into.</param>
+    /// <param name="last">Whether these parts complete the sums, so that the epilogue is due.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public readonly void Write(float* tile, int tileStride, long row, int rows, long column, int columns, bool add, bool last)
+    {
+        for (int r = 0; r < rows; r++)
+        {
+            long offset = (row + r) * Stride + column;
+            float* sums = tile + r * tileStride;
+            int c = 0;
+            for (; c + Vector<float>.Count <= columns; c += Vector<float>.Count)
+            {
+                Vector<float> sum = Vector.Load(sums + c);
+                if (add) sum += Vector.Load(Y + offset + c);
+                if (last) sum = Finish(sum, offset + c, column + c);
+                sum.Store(Y + offset + c);
+            }
+            if (c < columns) WriteTail(sums + c, offset + c, column + c, columns - c, add, last);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private readonly Vector<float> Finish(Vector<float> sum, long offset, long column)
+    {
+        if (Bias != null) sum += Vector.Load(Bias + column);
+        if (PreActivation != null) sum.Store(PreActivation + offset);
+        if (Activation is { } kind) sum = Value(sum, kind);
+        if (Residual != null) sum += Vector.Load(Residual + offset);
+        if (DerivativeOf != null) sum *= Slope(Vector.Load(DerivativeOf + offset));
+        return sum;
+    }
+
+    private readonly void WriteTail(float* sums, long offset, long column, int count, bool add, bool last)
+    {
+        Vector<float> sum = HostTail.Load(sums, count);
+        if (add) sum += HostTail.Load(Y + offset, count);
+        if (last)
+        {
+            if (Bias != null) sum += HostTail.Load(Bias + column, count);
+            if (PreActivation != null) HostTail.Store(sum, PreActivation + offset, count);
+            if (Activation is { } kind) sum = Value(sum, kind);
+            if (Residual != null) sum += HostTail.Load(Residual + offset, count);
+            if (DerivativeOf != null) sum *= Slope(HostTail.Load(DerivativeOf + offset, count));
+        }
+        HostTail.Store(sum, Y + offset, count);
+    }
+
+    private static Vector<float> Value(Vector<float> x, ActivationKind kind) =>
+        kind == ActivationKind.QuickGelu ? Kernels.Activation.QuickGelu.Value(x) : Kernels.Activation.Gelu.Value(x);
+
+    private readonly Vector<float> Slope(Vector<float> x) =>
+        Derivative == ActivationKind.QuickGelu ? Kernels.Activation.QuickGelu.Derivative(x) : Kernels.Activation.Gelu.Derivative(x);
+}

@@ -1,0 +1,98 @@
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
+
+namespace Patching.Kernels;
+
+/// <summary>
+/// The innermost block of a product: <see cref="MaxRows"/> x <see cref="Columns"/> sums that stay in vector registers while the common index runs. Two vectors
+/// wide and as high as the register file allows: of 32 registers 28 hold sums, two a row of B and one an element of A, so every number loaded is used 28 / 16 times.
+/// The kernels are written once (<c>GemmTile.Kernels.cs</c>) and compiled per vector width and number of rows.
+/// </summary>
+internal sealed unsafe partial class GemmTile
+{
+    /// <summary>Columns of the widest tile; a multiple of the columns of all others.</summary>
+    public const int WidestColumns = 32;
+
+    private const int TallestRows = 14;
+
+    /// <summary>Sixteen lanes, 32 registers.</summary>
+    public static readonly GemmTile Bits512 = Create<Lanes16, Vector512<float>>(14);
+
+    /// <summary>Eight lanes, 16 registers.</summary>
+    public static readonly GemmTile Bits256 = Create<Lanes8, Vector256<float>>(6);
+
+    /// <summary>Four lanes, 16 registers: x86 without AVX2.</summary>
+    public static readonly GemmTile Bits128 = Create<Lanes4, Vector128<float>>(6);
+
+    /// <summary>Four lanes, 32 registers: Arm.</summary>
+    public static readonly GemmTile Bits128Tall = Create<Lanes4, Vector128<float>>(12);
+
+    /// <summary>The tile for this processor.</summary>
+    public static readonly GemmTile Best =
+        Vector512.IsHardwareAccelerated ? Bits512 : Vector256.IsHardwareAccelerated ? Bits256 : AdvSimd.IsSupported ? Bits128Tall : Bits128;
+
+    private readonly delegate*<long, float*, float*, float*, void>[] multiply;
+    private readonly delegate*<long, float*, float*, long, float*, long, void>[] dot;
+
+    private GemmTile(
+        int lanes,
+        int maxRows,
+        delegate*<long, float*, float*, float*, void>[] multiply,
+        delegate*<long, float*, float*, long, float*, long, void>[] dot)
+    {
+        Lanes = lanes;
+        MaxRows = maxRows;
+        this.multiply = multiply;
+        this.dot = dot;
+    }
+
+    /// <summary>Floats per vector.</summary>
+    public int Lanes { get; }
+
+    /// <summary>Most rows of a tile.</summary>
+    public int MaxRows { get; }
+
+    /// <summary>Columns of a tile: two vectors.</summary>
+    public int Columns => 2 * Lanes;
+
+    /// <summary>Writes the product of two packed panels: <c>tile[r, c] = sum over k of a[k, r] b[k, c]</c>, row length <see cref="Columns"/>.</summary>
+    /// <param name="rows">1 to <see cref="MaxRows"/>; also the row length of <paramref name="a"/>.</param>
+    /// <param name="k">Length of the sums, at least 1.</param>
+    /// <param name="a">[k, rows].</param>
+    /// <param name="b">[k, <see cref="Columns"/>].</param>
+    /// <param name="tile">[rows, <see cref="Columns"/>].</param>
+    public void Multiply(int rows, long k, float* a, float* b, float* tile) => multiply[rows](k, a, b, tile);
+
+    /// <summary>
+    /// Writes <c>tile[r, c] = sum over k of x[r, k] w[c, k]</c> straight from row-major matrices, vectors running along k. Nothing is packed, but every
+    /// multiplication needs more loads than in <see cref="Multiply"/>: the way for a handful of rows.
+    /// </summary>
+    public void Dot(int rows, int columns, long k, float* x, float* w, float* tile)
+    {
+        long whole = k / Lanes * Lanes;
+        for (int r = 0; r < rows; r += DotRows)
+        {
+            delegate*<long, float*, float*, long, float*, long, void> kernel = dot[Math.Min(rows - r, DotRows)];
+            for (int c = 0; c < columns; c += DotColumns)
+            {
+                // The last group of columns starts early enough to be whole; sums it shares with its neighbour come out the same.
+                int first = Math.Max(0, Math.Min(c, columns - DotColumns));
+                if (columns >= DotColumns) kernel(whole, x + r * k, w + first * k, k, tile + r * Columns + first, Columns);
+            }
+        }
+        AddRemainder(rows, columns, columns >= DotColumns ? whole : 0, k, x, w, tile);
+    }
+
+    private void AddRemainder(int rows, int columns, long first, long k, float* x, float* w, float* tile)
+    {
+        for (int r = 0; r < rows && first < k; r++)
+        {
+            for (int c = 0; c < columns; c++)
+            {
+                float sum = first == 0 ? 0 : tile[r * Columns + c];
+                for (long i = first; i < k; i++) sum += x[r * k + i] * w[c * k + i];
+                tile[r * Columns + c] = sum;
+            }
+        }
+    }
+}
