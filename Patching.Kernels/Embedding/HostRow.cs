@@ -16,7 +16,8 @@ internal static unsafe class HostRow
     }
 
     /// <summary>Writes <c>y = x</c>.</summary>
-    public static void Copy(float* y, float* x, int width) => Buffer.MemoryCopy(x, y, (long)width * sizeof(float), (long)width * sizeof(float));
+    public static void Copy(float* y, float* x, int width) =>
+        Buffer.MemoryCopy(x, y, (long)width * sizeof(float), (long)width * sizeof(float));
 
     /// <summary>Writes one value everywhere.</summary>
     public static void Fill(float* y, float value, int width) => new Span<float>(y, width).Fill(value);

@@ -2,10 +2,14 @@ using System.Runtime.CompilerServices;
 
 namespace Patching.Kernels;
 
-/// <content>The host implementation: rows are divided among the threads; backward divides the positions, so that each sum over the batch has one owner.</content>
+/// <content>
+/// The host implementation: rows are divided among the threads; backward divides the positions, so that each sum over the batch has one
+/// owner.
+/// </content>
 public static partial class PatchEmbedding
 {
-    private static unsafe void UnfoldHost(HostThreads threads, Tensor patches, Tensor images, Tensor table, int batch, int size, int patchSize)
+    private static unsafe void UnfoldHost(
+        HostThreads threads, Tensor patches, Tensor images, Tensor table, int batch, int size, int patchSize)
     {
         float* pp = patches.HostFloats, pt = table.HostFloats;
         byte* pi = images.HostBytes;
@@ -41,7 +45,8 @@ public static partial class PatchEmbedding
         HostThreads threads, Tensor tokens, Tensor patchEmbeddings, Tensor classToken, Tensor positions, int batch, int length)
     {
         int width = tokens.Columns;
-        float* pTokens = tokens.HostFloats, pPatches = patchEmbeddings.HostFloats, pClass = classToken.HostFloats, pPositions = positions.HostFloats;
+        float* pTokens = tokens.HostFloats, pPatches = patchEmbeddings.HostFloats, pClass = classToken.HostFloats,
+            pPositions = positions.HostFloats;
         threads.For((long)batch * length, (first, end) =>
         {
             for (long row = first; row < end; row++)
@@ -57,7 +62,8 @@ public static partial class PatchEmbedding
         HostThreads threads, Tensor dpatchEmbeddings, Tensor dclassToken, Tensor dpositions, Tensor dtokens, int batch, int length)
     {
         int width = dtokens.Columns;
-        float* pTokens = dtokens.HostFloats, pPatches = dpatchEmbeddings.HostFloats, pClass = dclassToken.HostFloats, pPositions = dpositions.HostFloats;
+        float* pTokens = dtokens.HostFloats, pPatches = dpatchEmbeddings.HostFloats, pClass = dclassToken.HostFloats,
+            pPositions = dpositions.HostFloats;
         threads.For(length, (first, end) =>
         {
             for (long image = 0; image < batch; image++)

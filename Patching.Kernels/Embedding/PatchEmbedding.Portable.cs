@@ -2,10 +2,13 @@ using ILGPU;
 
 namespace Patching.Kernels;
 
-/// <content>The plain kernels: one thread per element of the output; backward one thread per position and column, which walks the batch.</content>
+/// <content>
+/// The plain kernels: one thread per element of the output; backward one thread per position and column, which walks the batch.
+/// </content>
 public static partial class PatchEmbedding
 {
-    private static void UnfoldKernel(Index1D i, ArrayView<float> patches, ArrayView<byte> images, ArrayView<float> table, int size, int patchSize)
+    private static void UnfoldKernel(
+        Index1D i, ArrayView<float> patches, ArrayView<byte> images, ArrayView<float> table, int size, int patchSize)
     {
         int area = patchSize * patchSize, grid = size / patchSize;
         int row = i / (3 * area), column = i % (3 * area);
@@ -17,7 +20,8 @@ public static partial class PatchEmbedding
     }
 
     private static void AssembleKernel(
-        Index1D i, ArrayView<float> tokens, ArrayView<float> patchEmbeddings, ArrayView<float> classToken, ArrayView<float> positions, int length, int width)
+        Index1D i, ArrayView<float> tokens, ArrayView<float> patchEmbeddings, ArrayView<float> classToken, ArrayView<float> positions,
+        int length, int width)
     {
         int row = i / width, column = i % width, image = row / length, token = row % length;
         long patch = (long)image * (length - 1) + token - 1;

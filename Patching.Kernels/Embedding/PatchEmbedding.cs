@@ -4,16 +4,18 @@ using ILGPU.Runtime;
 namespace Patching.Kernels;
 
 /// <summary>
-/// The input layer of a vision transformer (Dosovitskiy et al. 2021). A convolution whose stride is its kernel size p is a matrix product over unfolded patches:
-/// <see cref="Unfold"/> lays each patch out as one row, a GEMM with the convolution's weight [C, 3 p p] embeds it, and <see cref="Assemble"/> puts the class token
-/// in front and adds the positions. With an image size of S pixels there are P = (S / p)^2 patches in row-major order and T = P + 1 tokens;
-/// pixels at the right and bottom that do not fill a patch are left out, as the convolution leaves them out.
+/// The input layer of a vision transformer (Dosovitskiy et al. 2021). A convolution whose stride is its kernel size p is a matrix product
+/// over unfolded patches: <see cref="Unfold"/> lays each patch out as one row, a GEMM with the convolution's weight [C, 3 p p] embeds it,
+/// and <see cref="Assemble"/> puts the class token in front and adds the positions. With an image size of S pixels there are P = (S / p)^2
+/// patches in row-major order and T = P + 1 tokens; pixels at the right and bottom that do not fill a patch are left out, as the
+/// convolution leaves them out.
 /// </summary>
 public static partial class PatchEmbedding
 {
     /// <summary>
-    /// Writes the patches of a batch of images, one per row, columns in the order of a convolution's weight (channel, y, x). Pixels are normalised through a table:
-    /// a byte has 256 values, so <c>(value / 255 - mean) / std</c> is computed once per value, not once per pixel.
+    /// Writes the patches of a batch of images, one per row, columns in the order of a convolution's weight (channel, y, x). Pixels are
+    /// normalised through a table: a byte has 256 values, so <c>(value / 255 - mean) / std</c> is computed once per value, not once per
+    /// pixel.
     /// </summary>
     /// <param name="device">Where to run.</param>
     /// <param name="patches">[B P, 3 p p], written.</param>
@@ -32,7 +34,8 @@ public static partial class PatchEmbedding
         if (device.IsHost)
             UnfoldHost(device.Threads, patches, images, table, batch, size, patchSize);
         else
-            device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<byte>, ArrayView<float>, int, int>(UnfoldKernel))(
+            device.Load(a =>
+                a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<byte>, ArrayView<float>, int, int>(UnfoldKernel))(
                 Require.Extent(patches.Count), patches.Floats, images.Bytes, table.Floats, size, patchSize);
     }
 
@@ -51,17 +54,21 @@ public static partial class PatchEmbedding
         else
             device.Load(a => a.LoadAutoGroupedStreamKernel<
                 Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, int, int>(AssembleKernel))(
-                Require.Extent(tokens.Count), tokens.Floats, patchEmbeddings.Floats, classToken.Floats, positions.Floats, length, tokens.Columns);
+                Require.Extent(tokens.Count), tokens.Floats, patchEmbeddings.Floats, classToken.Floats, positions.Floats, length,
+                tokens.Columns);
     }
 
-    /// <summary>Writes the gradient of the patch embeddings; accumulates the gradients of the class token and of the positions, images in order.</summary>
+    /// <summary>
+    /// Writes the gradient of the patch embeddings; accumulates the gradients of the class token and of the positions, images in order.
+    /// </summary>
     /// <param name="device">Where to run.</param>
     /// <param name="dpatchEmbeddings">[B P, C], written.</param>
     /// <param name="dclassToken">[C], accumulated into.</param>
     /// <param name="dpositions">[T, C], accumulated into.</param>
     /// <param name="dtokens">[B T, C].</param>
     /// <param name="batch">B.</param>
-    public static void AssembleBackward(Device device, Tensor dpatchEmbeddings, Tensor dclassToken, Tensor dpositions, Tensor dtokens, int batch)
+    public static void AssembleBackward(
+        Device device, Tensor dpatchEmbeddings, Tensor dclassToken, Tensor dpositions, Tensor dtokens, int batch)
     {
         int length = RequireSequence(dtokens, dpatchEmbeddings, dclassToken, dpositions, batch);
         if (device.IsHost)
@@ -69,7 +76,8 @@ public static partial class PatchEmbedding
         else
             device.Load(a => a.LoadAutoGroupedStreamKernel<
                 Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, int, int, int>(AssembleBackwardKernel))(
-                Require.Extent(dpositions.Count), dpatchEmbeddings.Floats, dclassToken.Floats, dpositions.Floats, dtokens.Floats, batch, length, dtokens.Columns);
+                Require.Extent(dpositions.Count), dpatchEmbeddings.Floats, dclassToken.Floats, dpositions.Floats, dtokens.Floats, batch,
+                length, dtokens.Columns);
     }
 
     /// <summary>Checks that the four shapes belong together and returns T.</summary>

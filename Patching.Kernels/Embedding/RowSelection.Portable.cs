@@ -2,7 +2,9 @@ using ILGPU;
 
 namespace Patching.Kernels;
 
-/// <content>The plain kernels: one thread per element forward; one thread per column backward, so that equal rows add up in order.</content>
+/// <content>
+/// The plain kernels: one thread per element forward; one thread per column backward, so that equal rows add up in order.
+/// </content>
 public static partial class RowSelection
 {
     private static void GatherKernel(Index1D i, ArrayView<float> y, ArrayView<float> x, ArrayView<int> rows, int width, int count)

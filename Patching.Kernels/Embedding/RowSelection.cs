@@ -4,8 +4,8 @@ using ILGPU.Runtime;
 namespace Patching.Kernels;
 
 /// <summary>
-/// Picks one row per sequence, which is how a transformer is pooled: <c>y[b] = x[rows[b]]</c> (the class token of an image, the end-of-text token of a text).
-/// The gradient puts the rows back where they came from.
+/// Picks one row per sequence, which is how a transformer is pooled: <c>y[b] = x[rows[b]]</c> (the class token of an image, the end-of-text
+/// token of a text). The gradient puts the rows back where they came from.
 /// </summary>
 public static partial class RowSelection
 {
@@ -20,12 +20,15 @@ public static partial class RowSelection
         if (device.IsHost)
             GatherHost(device.Threads, y, x, rows);
         else
-            device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<int>, int, int>(GatherKernel))(
+            device.Load(a =>
+                a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<int>, int, int>(GatherKernel))(
                 Require.Extent(y.Count), y.Floats, x.Floats, rows.Ints, x.Columns, x.Rows);
     }
 
-    /// <summary>Writes the gradient of <see cref="Gather"/>'s input: zero except in the selected rows, where rows selected twice add up in the order of the batch.
-    /// A row number outside the matrix is left out.</summary>
+    /// <summary>
+    /// Writes the gradient of <see cref="Gather"/>'s input: zero except in the selected rows, where rows selected twice add up in the order
+    /// of the batch. A row number outside the matrix is left out.
+    /// </summary>
     /// <param name="device">Where to run.</param>
     /// <param name="dx">[N, C], written.</param>
     /// <param name="dy">[B, C].</param>
@@ -39,7 +42,8 @@ public static partial class RowSelection
             return;
         }
         dx.Clear();
-        device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<int>, int, int>(ScatterKernel))(
+        device.Load(a =>
+            a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<int>, int, int>(ScatterKernel))(
             Require.Extent(dx.Columns), dx.Floats, dy.Floats, rows.Ints, dx.Columns, dx.Rows);
     }
 }

@@ -6,7 +6,8 @@ namespace Patching.Kernels;
 public static partial class TokenEmbedding
 {
     private static void ForwardKernel(
-        Index1D i, ArrayView<float> x, ArrayView<int> ids, ArrayView<float> table, ArrayView<float> positions, int length, int width, int vocabulary)
+        Index1D i, ArrayView<float> x, ArrayView<int> ids, ArrayView<float> table, ArrayView<float> positions, int length, int width,
+        int vocabulary)
     {
         int row = i / width, column = i % width, id = ids[row];
         if (id < 0 || id >= vocabulary)

@@ -3,7 +3,9 @@ using ILGPU.Runtime;
 
 namespace Patching.Kernels;
 
-/// <summary>The input layer of the text transformer: <c>x[b, t] = table[ids[b, t]] + positions[t]</c>. Forward only: the text tower stays frozen.</summary>
+/// <summary>
+/// The input layer of the text transformer: <c>x[b, t] = table[ids[b, t]] + positions[t]</c>. Forward only: the text tower stays frozen.
+/// </summary>
 public static partial class TokenEmbedding
 {
     /// <summary>Writes the embedded tokens. An id outside the vocabulary gives a row of NaN and never reads outside the table.</summary>

@@ -4,8 +4,9 @@ using System.Runtime.CompilerServices;
 namespace Patching.Kernels;
 
 /// <content>
-/// The host implementation: bound by memory, so large results that are not also an input bypass the caches (non-temporal stores), which saves reading the
-/// destination before it is overwritten. The .NET compiler never contracts a multiplication and an addition, so the rounding is the stated one.
+/// The host implementation: bound by memory, so large results that are not also an input bypass the caches (non-temporal stores), which
+/// saves reading the destination before it is overwritten. The .NET compiler never contracts a multiplication and an addition, so the
+/// rounding is the stated one.
 /// </content>
 public static partial class Interpolation
 {
@@ -29,7 +30,8 @@ public static partial class Interpolation
     {
         float* py = y.HostFloats, p = source.HostFloats;
         if (py == p) return;
-        threads.For(y.Count, (first, end) => Buffer.MemoryCopy(p + first, py + first, (end - first) * sizeof(float), (end - first) * sizeof(float)), 64);
+        threads.For(y.Count,
+            (first, end) => Buffer.MemoryCopy(p + first, py + first, (end - first) * sizeof(float), (end - first) * sizeof(float)), 64);
     }
 
     private static unsafe bool Streams(float* y, long count) => count >= StreamingCount && (nuint)y % (nuint)sizeof(Vector<float>) == 0;
@@ -39,8 +41,10 @@ public static partial class Interpolation
     {
         Vector<float> w0 = Vector.Create(weight0), w1 = Vector.Create(weight1);
         long i = 0;
-        for (; i + Vector<float>.Count <= count; i += Vector<float>.Count) (w0 * Vector.Load(theta0 + i) + w1 * Vector.Load(theta1 + i)).Store(y + i);
-        if (i < count) HostTail.Store(w0 * HostTail.Load(theta0 + i, count - i) + w1 * HostTail.Load(theta1 + i, count - i), y + i, count - i);
+        for (; i + Vector<float>.Count <= count; i += Vector<float>.Count)
+            (w0 * Vector.Load(theta0 + i) + w1 * Vector.Load(theta1 + i)).Store(y + i);
+        if (i < count)
+            HostTail.Store(w0 * HostTail.Load(theta0 + i, count - i) + w1 * HostTail.Load(theta1 + i, count - i), y + i, count - i);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

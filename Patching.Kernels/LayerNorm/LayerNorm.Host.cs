@@ -4,8 +4,8 @@ using System.Runtime.CompilerServices;
 namespace Patching.Kernels;
 
 /// <content>
-/// The host implementation. A row fits the first-level cache, so reading it three times forward and twice backward costs memory bandwidth once.
-/// Backward keeps one pair of partial parameter gradients per thread and adds them up in the order of the threads.
+/// The host implementation. A row fits the first-level cache, so reading it three times forward and twice backward costs memory bandwidth
+/// once. Backward keeps one pair of partial parameter gradients per thread and adds them up in the order of the threads.
 /// </content>
 public static partial class LayerNorm
 {
@@ -29,11 +29,13 @@ public static partial class LayerNorm
     }
 
     private static unsafe void BackwardHost(
-        HostThreads threads, Tensor dx, Tensor dgamma, Tensor dbeta, Tensor dy, Tensor x, Tensor gamma, Tensor mean, Tensor rstd, bool accumulate)
+        HostThreads threads, Tensor dx, Tensor dgamma, Tensor dbeta, Tensor dy, Tensor x, Tensor gamma, Tensor mean, Tensor rstd,
+        bool accumulate)
     {
         int columns = x.Columns;
         long rows = x.Rows, partialBytes = 2L * columns * sizeof(float);
-        float* pdx = dx.HostFloats, pdy = dy.HostFloats, px = x.HostFloats, pGamma = gamma.HostFloats, pMean = mean.HostFloats, pRstd = rstd.HostFloats;
+        float* pdx = dx.HostFloats, pdy = dy.HostFloats, px = x.HostFloats, pGamma = gamma.HostFloats, pMean = mean.HostFloats,
+            pRstd = rstd.HostFloats;
         threads.Run(member =>
         {
             float* dgammaPart = (float*)threads.ScratchOf(member, partialBytes), dbetaPart = dgammaPart + columns;
@@ -41,8 +43,10 @@ public static partial class LayerNorm
             for (long row = rows * member / threads.Count; row < rows * (member + 1) / threads.Count; row++)
             {
                 long at = row * columns;
-                (float sum, float projection) = AccumulateParameters(dgammaPart, dbetaPart, pdy + at, px + at, pGamma, columns, pMean[row], pRstd[row]);
-                InputGradient(pdx + at, pdy + at, px + at, pGamma, columns, pMean[row], pRstd[row], sum / columns, projection / columns, accumulate);
+                (float sum, float projection) = AccumulateParameters(
+                    dgammaPart, dbetaPart, pdy + at, px + at, pGamma, columns, pMean[row], pRstd[row]);
+                InputGradient(
+                    pdx + at, pdy + at, px + at, pGamma, columns, pMean[row], pRstd[row], sum / columns, projection / columns, accumulate);
             }
         });
         for (int member = 0; member < threads.Count; member++)
@@ -106,7 +110,8 @@ public static partial class LayerNorm
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static unsafe void Normalize(float* y, float* x, float* gamma, float* beta, int columns, float mean, float correction, float rstd)
+    private static unsafe void Normalize(
+        float* y, float* x, float* gamma, float* beta, int columns, float mean, float correction, float rstd)
     {
         Vector<float> m = Vector.Create(mean), e = Vector.Create(correction), r = Vector.Create(rstd);
         int c = 0;

@@ -7,8 +7,8 @@ namespace Patching.Kernels;
 public static partial class LayerNorm
 {
     private static void ForwardKernel(
-        Index1D row, ArrayView<float> y, ArrayView<float> mean, ArrayView<float> rstd, ArrayView<float> x, ArrayView<float> gamma, ArrayView<float> beta,
-        int columns, float epsilon, int hasMean, int hasRstd)
+        Index1D row, ArrayView<float> y, ArrayView<float> mean, ArrayView<float> rstd, ArrayView<float> x, ArrayView<float> gamma,
+        ArrayView<float> beta, int columns, float epsilon, int hasMean, int hasRstd)
     {
         long start = row.X * (long)columns;
         float sum = 0;
@@ -32,8 +32,8 @@ public static partial class LayerNorm
     }
 
     private static void RowsKernel(
-        Index1D row, ArrayView<float> dx, ArrayView<float> dy, ArrayView<float> x, ArrayView<float> gamma, ArrayView<float> mean, ArrayView<float> rstd,
-        int columns, int accumulate)
+        Index1D row, ArrayView<float> dx, ArrayView<float> dy, ArrayView<float> x, ArrayView<float> gamma, ArrayView<float> mean,
+        ArrayView<float> rstd, int columns, int accumulate)
     {
         long start = row.X * (long)columns;
         float m = mean[row], r = rstd[row];
@@ -55,8 +55,8 @@ public static partial class LayerNorm
     }
 
     private static void ColumnsKernel(
-        Index1D column, ArrayView<float> dgamma, ArrayView<float> dbeta, ArrayView<float> dy, ArrayView<float> x, ArrayView<float> mean, ArrayView<float> rstd,
-        int rows, int columns)
+        Index1D column, ArrayView<float> dgamma, ArrayView<float> dbeta, ArrayView<float> dy, ArrayView<float> x, ArrayView<float> mean,
+        ArrayView<float> rstd, int rows, int columns)
     {
         float scale = 0, offset = 0;
         for (int row = 0; row < rows; row++)

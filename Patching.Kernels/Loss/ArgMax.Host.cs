@@ -1,8 +1,8 @@
 namespace Patching.Kernels;
 
 /// <content>
-/// The host implementation: the same loop, rows divided among the threads. It is not vectorised: the branch is almost never taken after the first few elements,
-/// and a batch of logits is thousands of times smaller than the layers that made it.
+/// The host implementation: the same loop, rows divided among the threads. It is not vectorised: the branch is almost never taken after the
+/// first few elements, and a batch of logits is thousands of times smaller than the layers that made it.
 /// </content>
 public static partial class ArgMax
 {

@@ -3,7 +3,10 @@ using ILGPU.Runtime;
 
 namespace Patching.Kernels;
 
-/// <summary>The class with the largest logit of each row. The lowest index wins a tie; NaN never wins unless the row holds nothing else, which gives 0.</summary>
+/// <summary>
+/// The class with the largest logit of each row. The lowest index wins a tie; NaN never wins unless the row holds nothing else, which gives
+/// 0.
+/// </summary>
 public static partial class ArgMax
 {
     /// <summary>Writes the index of the largest element of each row.</summary>

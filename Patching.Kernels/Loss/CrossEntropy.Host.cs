@@ -4,7 +4,8 @@ using System.Runtime.CompilerServices;
 namespace Patching.Kernels;
 
 /// <content>
-/// The host implementation: three passes over a row in cache. The exponentials of the second pass are kept in the gradient's row, where the third scales them.
+/// The host implementation: three passes over a row in cache. The exponentials of the second pass are kept in the gradient's row, where the
+/// third scales them.
 /// </content>
 public static partial class CrossEntropy
 {
@@ -88,7 +89,8 @@ public static partial class CrossEntropy
     {
         Vector<float> s = Vector.Create(scale), o = Vector.Create(offset);
         int k = 0;
-        for (; k + Vector<float>.Count <= classes; k += Vector<float>.Count) Vector.FusedMultiplyAdd(Vector.Load(gradient + k), s, o).Store(gradient + k);
+        for (; k + Vector<float>.Count <= classes; k += Vector<float>.Count)
+            Vector.FusedMultiplyAdd(Vector.Load(gradient + k), s, o).Store(gradient + k);
         for (; k < classes; k++) gradient[k] = MathF.FusedMultiplyAdd(gradient[k], scale, offset);
     }
 }

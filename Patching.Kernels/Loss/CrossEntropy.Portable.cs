@@ -7,8 +7,8 @@ namespace Patching.Kernels;
 public static partial class CrossEntropy
 {
     private static void ForwardKernel(
-        Index1D row, ArrayView<float> loss, ArrayView<float> dlogits, ArrayView<float> logits, ArrayView<int> labels, int classes, int hasGradient,
-        float smoothing, float gradientScale)
+        Index1D row, ArrayView<float> loss, ArrayView<float> dlogits, ArrayView<float> logits, ArrayView<int> labels, int classes,
+        int hasGradient, float smoothing, float gradientScale)
     {
         long start = row.X * (long)classes;
         int label = labels[row];

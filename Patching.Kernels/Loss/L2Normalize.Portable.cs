@@ -6,7 +6,8 @@ namespace Patching.Kernels;
 /// <content>The plain kernels: one thread per row.</content>
 public static partial class L2Normalize
 {
-    private static void ForwardKernel(Index1D row, ArrayView<float> y, ArrayView<float> inverseNorm, ArrayView<float> x, int columns, int hasInverseNorm)
+    private static void ForwardKernel(
+        Index1D row, ArrayView<float> y, ArrayView<float> inverseNorm, ArrayView<float> x, int columns, int hasInverseNorm)
     {
         long start = row.X * (long)columns;
         float squares = 0;

@@ -4,12 +4,15 @@ using ILGPU.Runtime;
 namespace Patching.Kernels;
 
 /// <summary>
-/// Scales each row to unit length: <c>y = x / |x|</c>. Backward: <c>dx = (dy - y (y . dy)) / |x|</c>, the part of dy that is tangential to the sphere.
-/// There is no epsilon, as in the original: a row of zeros gives NaN.
+/// Scales each row to unit length: <c>y = x / |x|</c>. Backward: <c>dx = (dy - y (y . dy)) / |x|</c>, the part of dy that is tangential to
+/// the sphere. There is no epsilon, as in the original: a row of zeros gives NaN.
 /// </summary>
 public static partial class L2Normalize
 {
-    /// <summary>Writes the unit rows and, where given, the reciprocal lengths that <see cref="Backward"/> needs. <paramref name="y"/> may be <paramref name="x"/>.</summary>
+    /// <summary>
+    /// Writes the unit rows and, where given, the reciprocal lengths that <see cref="Backward"/> needs. <paramref name="y"/> may be
+    /// <paramref name="x"/>.
+    /// </summary>
     /// <param name="device">Where to run.</param>
     /// <param name="y">[B, E], written.</param>
     /// <param name="inverseNorm">[B], written, or no tensor.</param>
@@ -21,8 +24,10 @@ public static partial class L2Normalize
         if (device.IsHost)
             ForwardHost(device.Threads, y, inverseNorm, x);
         else
-            device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, int, int>(ForwardKernel))(
-                Require.Extent(x.Rows), y.Floats, inverseNorm.Exists ? inverseNorm.Floats : x.Floats, x.Floats, x.Columns, inverseNorm.Exists ? 1 : 0);
+            device.Load(a =>
+                a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, int, int>(ForwardKernel))(
+                Require.Extent(x.Rows), y.Floats, inverseNorm.Exists ? inverseNorm.Floats : x.Floats, x.Floats, x.Columns,
+                inverseNorm.Exists ? 1 : 0);
     }
 
     /// <summary>Writes <paramref name="dx"/>, which may be <paramref name="dy"/>.</summary>
@@ -39,7 +44,8 @@ public static partial class L2Normalize
         if (device.IsHost)
             BackwardHost(device.Threads, dx, dy, y, inverseNorm);
         else
-            device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, int>(BackwardKernel))(
+            device.Load(a => a.LoadAutoGroupedStreamKernel<
+                Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, int>(BackwardKernel))(
                 Require.Extent(y.Rows), dx.Floats, dy.Floats, y.Floats, inverseNorm.Floats, y.Columns);
     }
 }

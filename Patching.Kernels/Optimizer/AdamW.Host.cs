@@ -6,15 +6,18 @@ namespace Patching.Kernels;
 /// <content>The host implementation: four streams in, three out, each element touched once.</content>
 public static partial class AdamW
 {
-    private static unsafe void StepHost(HostThreads threads, Tensor parameter, Tensor m, Tensor v, Tensor gradient, Tensor clip, Coefficients coefficients)
+    private static unsafe void StepHost(
+        HostThreads threads, Tensor parameter, Tensor m, Tensor v, Tensor gradient, Tensor clip, Coefficients coefficients)
     {
         float* pp = parameter.HostFloats, pm = m.HostFloats, pv = v.HostFloats, pg = gradient.HostFloats;
         float scale = clip.Exists ? clip.HostFloats[1] : 1;
-        threads.For(parameter.Count, (first, end) => StepRange(pp + first, pm + first, pv + first, pg + first, end - first, scale, coefficients), 64);
+        threads.For(parameter.Count,
+            (first, end) => StepRange(pp + first, pm + first, pv + first, pg + first, end - first, scale, coefficients), 64);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static unsafe void StepRange(float* parameter, float* m, float* v, float* gradient, long count, float scale, in Coefficients coefficients)
+    private static unsafe void StepRange(
+        float* parameter, float* m, float* v, float* gradient, long count, float scale, in Coefficients coefficients)
     {
         VectorStep step = new(coefficients, scale);
         long i = 0;

@@ -7,8 +7,8 @@ namespace Patching.Kernels;
 public static partial class AdamW
 {
     private static void StepKernel(
-        Index1D i, ArrayView<float> parameter, ArrayView<float> m, ArrayView<float> v, ArrayView<float> gradient, ArrayView<float> clip, int hasClip,
-        Coefficients c)
+        Index1D i, ArrayView<float> parameter, ArrayView<float> m, ArrayView<float> v, ArrayView<float> gradient, ArrayView<float> clip,
+        int hasClip, Coefficients c)
     {
         float g = hasClip != 0 ? gradient[i] * clip[1] : gradient[i];
         float m1 = c.Beta1 * m[i] + c.OneMinusBeta1 * g;

@@ -7,7 +7,10 @@ using ILGPU.Runtime;
 
 namespace Patching.Kernels;
 
-/// <summary>Hyper-parameters of <see cref="AdamW"/>. They are doubles because coefficients such as 1 - beta2 are derived from them in double precision.</summary>
+/// <summary>
+/// Hyper-parameters of <see cref="AdamW"/>. They are doubles because coefficients such as 1 - beta2 are derived from them in double
+/// precision.
+/// </summary>
 /// <param name="LearningRate">Step size at this step.</param>
 /// <param name="Beta1">Decay of the first moment.</param>
 /// <param name="Beta2">Decay of the second moment.</param>
@@ -17,22 +20,27 @@ public readonly record struct AdamWSettings(
     double LearningRate, double Beta1 = 0.9, double Beta2 = 0.999, double Epsilon = 1e-8, double WeightDecay = 0.1);
 
 /// <summary>
-/// Adam with decoupled weight decay (Loshchilov and Hutter 2019) as PyTorch computes it. With gradient <c>g</c> times the clip coefficient and step <c>t</c> from 1:
-/// <c>p = p (1 - lr wd)</c>, <c>m = b1 m + (1 - b1) g</c>, <c>v = b2 v + (1 - b2) g^2</c>, <c>p = p - lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)</c>.
+/// Adam with decoupled weight decay (Loshchilov and Hutter 2019) as PyTorch computes it. With gradient <c>g</c> times the clip coefficient
+/// and step <c>t</c> from 1: <c>p = p (1 - lr wd)</c>, <c>m = b1 m + (1 - b1) g</c>, <c>v = b2 v + (1 - b2) g^2</c>, <c>p = p - lr / (1 -
+/// b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)</c>.
 /// </summary>
 public static partial class AdamW
 {
-    /// <summary>Updates <paramref name="parameter"/>, <paramref name="m"/> and <paramref name="v"/> in one pass over memory. All have the same number of elements.</summary>
+    /// <summary>
+    /// Updates <paramref name="parameter"/>, <paramref name="m"/> and <paramref name="v"/> in one pass over memory. All have the same
+    /// number of elements.
+    /// </summary>
     /// <param name="device">Where to run.</param>
     /// <param name="parameter">Weights, updated.</param>
     /// <param name="m">First moment, updated; zero before the first step.</param>
     /// <param name="v">Second moment, updated; zero before the first step.</param>
     /// <param name="gradient">Gradient before clipping; not changed.</param>
-    /// <param name="clip">[2], result of <see cref="GradientNorm"/>, whose coefficient multiplies the gradient; or no tensor for no clipping.
-    /// A NaN coefficient makes everything NaN: check the norm before a step whose outcome matters.</param>
+    /// <param name="clip">[2], result of <see cref="GradientNorm"/>, whose coefficient multiplies the gradient; or no tensor for no
+    /// clipping. A NaN coefficient makes everything NaN: check the norm before a step whose outcome matters.</param>
     /// <param name="settings">Hyper-parameters.</param>
     /// <param name="step">Number of this step, from 1.</param>
-    public static void Step(Device device, Tensor parameter, Tensor m, Tensor v, Tensor gradient, Tensor clip, in AdamWSettings settings, int step)
+    public static void Step(
+        Device device, Tensor parameter, Tensor m, Tensor v, Tensor gradient, Tensor clip, in AdamWSettings settings, int step)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(step, 1);
         Require.SameCount(parameter, m);
@@ -44,7 +52,8 @@ public static partial class AdamW
             StepHost(device.Threads, parameter, m, v, gradient, clip, coefficients);
         else
             device.Load(a => a.LoadAutoGroupedStreamKernel<
-                Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, int, Coefficients>(StepKernel))(
+                Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>,
+                int, Coefficients>(StepKernel))(
                 Require.Extent(parameter.Count), parameter.Floats, m.Floats, v.Floats, gradient.Floats,
                 clip.Exists ? clip.Floats : gradient.Floats, clip.Exists ? 1 : 0, coefficients);
     }

@@ -4,9 +4,10 @@ using ILGPU.Runtime;
 namespace Patching.Kernels;
 
 /// <summary>
-/// The global norm of all gradients and the coefficient that clips it: <c>norm = sqrt(sum g^2)</c>, <c>coefficient = min(1, maxNorm / (norm + 1e-6))</c>
-/// (Pascanu et al. 2013, with PyTorch's constant). Squares are summed in double precision in a fixed order that depends on nothing but the number of elements,
-/// so 88 million of them lose nothing and the number of threads changes nothing. The result stays on the device.
+/// The global norm of all gradients and the coefficient that clips it: <c>norm = sqrt(sum g^2)</c>, <c>coefficient = min(1, maxNorm / (norm
+/// + 1e-6))</c> (Pascanu et al. 2013, with PyTorch's constant). Squares are summed in double precision in a fixed order that depends on
+/// nothing but the number of elements, so 88 million of them lose nothing and the number of threads changes nothing. The result stays on
+/// the device.
 /// </summary>
 public static partial class GradientNorm
 {
@@ -16,7 +17,9 @@ public static partial class GradientNorm
     /// <summary>Index of the clip coefficient in the result.</summary>
     public const int Coefficient = 1;
 
-    /// <summary>Elements of the scratch tensor of <see cref="Forward"/> (single-precision elements; they hold half as many doubles).</summary>
+    /// <summary>
+    /// Elements of the scratch tensor of <see cref="Forward"/> (single-precision elements; they hold half as many doubles).
+    /// </summary>
     public const int ScratchLength = 2 * (Lanes + Groups);
 
     // Partial sums after the first and after the second round of the portable kernels.
@@ -26,7 +29,9 @@ public static partial class GradientNorm
     // Guards the division; the value is PyTorch's.
     private const double NormFloor = 1e-6;
 
-    /// <summary>Writes the norm and the clip coefficient. A norm that is infinite or NaN gives the coefficient NaN, which a caller can detect.</summary>
+    /// <summary>
+    /// Writes the norm and the clip coefficient. A norm that is infinite or NaN gives the coefficient NaN, which a caller can detect.
+    /// </summary>
     /// <param name="device">Where to run.</param>
     /// <param name="result">[2]: norm, clip coefficient; written.</param>
     /// <param name="gradient">All gradients, flat.</param>

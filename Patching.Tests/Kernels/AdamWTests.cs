@@ -33,14 +33,16 @@ internal sealed class AdamWTests(DeviceKind kind, int threads) : KernelTest(kind
         JsonElement golden = Golden.Section("adamw")[index];
         double[] betas = golden.GetProperty("betas").Numbers();
         AdamWSettings settings = new(
-            golden.GetProperty("lr").GetDouble(), betas[0], betas[1], golden.GetProperty("eps").GetDouble(), golden.GetProperty("wd").GetDouble());
+            golden.GetProperty("lr").GetDouble(), betas[0], betas[1], golden.GetProperty("eps").GetDouble(),
+            golden.GetProperty("wd").GetDouble());
         float[] start = golden.GetProperty("p0").Floats();
         JsonElement gradients = golden.GetProperty("grads"), expected = golden.GetProperty("params");
-        Tensor p = Tensor(start, start.Length), m = Tensor(new float[start.Length], start.Length), v = Tensor(new float[start.Length], start.Length);
+        Tensor p = Tensor(start, start.Length), m = Tensor(new float[start.Length], start.Length),
+            v = Tensor(new float[start.Length], start.Length);
         for (int step = 1; step <= gradients.GetArrayLength(); step++)
         {
             AdamW.Step(Device, p, m, v, Tensor(gradients[step - 1].Floats(), start.Length), default, settings, step);
-            // Each step rounds the parameter once (half a unit in the last place of numbers below 2) and moves it by about the learning rate.
+            // Each step rounds the parameter once: half a unit in the last place of numbers below 2.
             Assert.That(Wide(Contents(p)), Is.EqualTo(expected[step - 1].Numbers()).Within(step * 1.3e-7), $"step {step}");
         }
     }

@@ -10,7 +10,8 @@ internal sealed class CrossEntropyTests(DeviceKind kind, int threads) : KernelTe
 {
     [Test]
     public void MatchesDoublePrecision(
-        [Values(1, 5)] int rows, [Values(1, 2, 8, 10, 37, 1000)] int classes, [Values(0f, 0.1f, 1f)] float smoothing, [Values(1, 30, 300)] double scale)
+        [Values(1, 5)] int rows, [Values(1, 2, 8, 10, 37, 1000)] int classes, [Values(0f, 0.1f, 1f)] float smoothing,
+        [Values(1, 30, 300)] double scale)
     {
         float[] logits = Normal((long)rows * classes, scale, scale);
         int[] labels = Integers(rows, classes);

@@ -5,7 +5,8 @@ namespace Patching.Tests.Kernels;
 /// <summary>Values computed by the original's tools in double precision, as nested lists of numbers.</summary>
 internal static class Golden
 {
-    private static readonly Lazy<JsonDocument> Document = new(() => JsonDocument.Parse(File.ReadAllText(Repository.Fixture("numeric", "numeric.json"))));
+    private static readonly Lazy<JsonDocument> Document = new(() =>
+        JsonDocument.Parse(File.ReadAllText(Repository.Fixture("numeric", "numeric.json"))));
 
     /// <summary>A section of numeric.json.</summary>
     public static JsonElement Section(string name) => Document.Value.RootElement.GetProperty(name);

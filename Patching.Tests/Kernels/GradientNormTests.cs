@@ -35,7 +35,8 @@ internal sealed class GradientNormTests(DeviceKind kind, int threads) : KernelTe
     public void ZeroGradientIsNotScaled() => Assert.That(Run(new float[33], 1), Is.EqualTo(new[] { 0f, 1f }));
 
     [Test]
-    public void UnusableNormGivesNaN([Values(float.NaN, float.PositiveInfinity, float.NegativeInfinity)] float poison, [Values(0, 500, 1030)] int at)
+    public void UnusableNormGivesNaN(
+        [Values(float.NaN, float.PositiveInfinity, float.NegativeInfinity)] float poison, [Values(0, 500, 1030)] int at)
     {
         float[] gradient = Normal(1031);
         gradient[at] = poison;
@@ -57,7 +58,8 @@ internal sealed class GradientNormTests(DeviceKind kind, int threads) : KernelTe
         float[] result = Run(gradient, golden.GetProperty("max_norm").GetSingle());
         double norm = golden.GetProperty("total_norm").GetDouble();
         Assert.That(result[GradientNorm.Norm], Is.EqualTo(norm).Within(2e-7 * norm));
-        Assert.That(gradient.Select(g => (double)(g * result[GradientNorm.Coefficient])), Is.EqualTo(clipped).Within(3e-7 * clipped.Max(Math.Abs)));
+        Assert.That(gradient.Select(g => (double)(g * result[GradientNorm.Coefficient])),
+            Is.EqualTo(clipped).Within(3e-7 * clipped.Max(Math.Abs)));
     }
 
     [Test]

@@ -75,7 +75,8 @@ internal sealed class InterpolationTests(DeviceKind kind, int threads) : KernelT
 
     [Test]
     public void CoefficientsThatAreNoNumbersAreRefused([Values(double.NaN, double.PositiveInfinity)] double alpha) =>
-        Assert.That(() => Interpolation.Forward(Device, Poisoned(1), Poisoned(1), Poisoned(1), alpha), Throws.InstanceOf<ArgumentOutOfRangeException>());
+        Assert.That(() => Interpolation.Forward(Device, Poisoned(1), Poisoned(1), Poisoned(1), alpha),
+            Throws.InstanceOf<ArgumentOutOfRangeException>());
 
     private void MatchesBitForBit(string path)
     {
@@ -86,7 +87,8 @@ internal sealed class InterpolationTests(DeviceKind kind, int threads) : KernelT
         for (int i = 0; i < alphas.Length; i++)
         {
             Interpolation.Forward(Device, y, first, second, alphas[i]);
-            Assert.That(Bits(Contents(y)), Is.EqualTo(Bits(tensors["out"][(i * theta0.Length)..((i + 1) * theta0.Length)])), $"alpha {alphas[i]}");
+            Assert.That(Bits(Contents(y)), Is.EqualTo(Bits(tensors["out"][(i * theta0.Length)..((i + 1) * theta0.Length)])),
+                $"alpha {alphas[i]}");
         }
     }
 

@@ -9,7 +9,8 @@ namespace Patching.Tests.Kernels;
 internal sealed class L2NormalizeTests(DeviceKind kind, int threads) : KernelTest(kind, threads)
 {
     [Test]
-    public void ForwardMatchesDoublePrecision([Values(1, 5)] int rows, [Values(1, 7, 8, 97, 512)] int columns, [Values(0.01, 1, 1e4)] double scale)
+    public void ForwardMatchesDoublePrecision(
+        [Values(1, 5)] int rows, [Values(1, 7, 8, 97, 512)] int columns, [Values(0.01, 1, 1e4)] double scale)
     {
         float[] x = Normal((long)rows * columns, scale);
         Tensor y = Poisoned(rows, columns), inverse = Poisoned(rows);
@@ -29,14 +30,16 @@ internal sealed class L2NormalizeTests(DeviceKind kind, int threads) : KernelTes
         Tensor dx = Poisoned(rows, columns);
         L2Normalize.Backward(Device, dx, Tensor(dy, rows, columns), Tensor(savedY, rows, columns), Tensor(savedInverse, rows));
         AssertClose(
-            dx, Backward<double>(Wide(dy), Wide(savedY), Wide(savedInverse)), Backward<float>(Wide(dy), Wide(savedY), Wide(savedInverse)), "dx");
+            dx, Backward<double>(Wide(dy), Wide(savedY), Wide(savedInverse)), Backward<float>(Wide(dy), Wide(savedY), Wide(savedInverse)),
+            "dx");
     }
 
     [Test]
     public void WorksInPlaceAndWithoutInverse()
     {
         float[] x = Normal(3 * 37);
-        Tensor inPlace = Tensor(x, 3, 37), separate = Poisoned(3, 37), inverse = Poisoned(3), gradient = Tensor(Normal(3 * 37), 3, 37), dx = Poisoned(3, 37);
+        Tensor inPlace = Tensor(x, 3, 37), separate = Poisoned(3, 37), inverse = Poisoned(3), gradient = Tensor(Normal(3 * 37), 3, 37),
+            dx = Poisoned(3, 37);
         L2Normalize.Forward(Device, separate, inverse, inPlace);
         L2Normalize.Forward(Device, inPlace, default, inPlace);
         Assert.That(Contents(inPlace), Is.EqualTo(Contents(separate)));
@@ -70,7 +73,8 @@ internal sealed class L2NormalizeTests(DeviceKind kind, int threads) : KernelTes
         double[] weight = golden.GetProperty("weight").Numbers();
         int classes = weight.Length / width;
         int[] targets = [.. golden.GetProperty("targets").Numbers().Select(v => (int)v)];
-        Tensor y = Poisoned(batch, width), inverse = Poisoned(batch), loss = Poisoned(batch), dlogits = Poisoned(batch, classes), dx = Poisoned(batch, width);
+        Tensor y = Poisoned(batch, width), inverse = Poisoned(batch), loss = Poisoned(batch), dlogits = Poisoned(batch, classes),
+            dx = Poisoned(batch, width);
 
         L2Normalize.Forward(Device, y, inverse, Tensor(golden.GetProperty("features").Floats(), batch, width));
         float[] unit = Contents(y);

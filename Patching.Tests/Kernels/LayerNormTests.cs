@@ -17,7 +17,8 @@ internal sealed class LayerNormTests(DeviceKind kind, int threads) : KernelTest(
         float[] x = Normal((long)rows * columns, 1, offset), gamma = Normal(columns, 0.2, 1), beta = Normal(columns);
         Tensor y = Poisoned(rows, columns), mean = Poisoned(rows), rstd = Poisoned(rows);
         LayerNorm.Forward(Device, y, mean, rstd, Tensor(x, rows, columns), Tensor(gamma, columns), Tensor(beta, columns), Epsilon);
-        Statistics exact = Forward<double>(Wide(x), Wide(gamma), Wide(beta), columns), plain = Forward<float>(Wide(x), Wide(gamma), Wide(beta), columns);
+        Statistics exact = Forward<double>(Wide(x), Wide(gamma), Wide(beta), columns);
+        Statistics plain = Forward<float>(Wide(x), Wide(gamma), Wide(beta), columns);
         AssertClose(y, exact.Y, plain.Y, "y");
         AssertClose(mean, exact.Mean, plain.Mean, "mean");
         AssertClose(rstd, exact.Rstd, plain.Rstd, "rstd");
@@ -60,7 +61,8 @@ internal sealed class LayerNormTests(DeviceKind kind, int threads) : KernelTest(
         float[] ones = [.. Enumerable.Repeat(1f, columns)];
         Tensor y = Poisoned(rows, columns);
         LayerNorm.Forward(
-            Device, y, default, default, Tensor(golden.GetProperty("x").Floats(), rows, columns), Tensor(ones, columns), Tensor(new float[columns], columns), 1e-5f);
+            Device, y, default, default, Tensor(golden.GetProperty("x").Floats(), rows, columns), Tensor(ones, columns),
+            Tensor(new float[columns], columns), 1e-5f);
         Assert.That(Contents(y).Select(v => (double)v), Is.EqualTo(golden.GetProperty("y").Numbers()).Within(1e-6));
     }
 
@@ -72,9 +74,11 @@ internal sealed class LayerNormTests(DeviceKind kind, int threads) : KernelTest(
         float[] dx0 = Normal((long)rows * columns), dgamma0 = Normal(columns), dbeta0 = Normal(columns);
         Statistics statistics = Forward<double>(Wide(x), Wide(gamma), Wide(gamma), columns);
         float[] mean = [.. statistics.Mean.Select(v => (float)v)], rstd = [.. statistics.Rstd.Select(v => (float)v)];
-        Tensor dx = accumulate ? Tensor(dx0, rows, columns) : Poisoned(rows, columns), dgamma = Tensor(dgamma0, columns), dbeta = Tensor(dbeta0, columns);
+        Tensor dx = accumulate ? Tensor(dx0, rows, columns) : Poisoned(rows, columns), dgamma = Tensor(dgamma0, columns),
+            dbeta = Tensor(dbeta0, columns);
         LayerNorm.Backward(
-            Device, dx, dgamma, dbeta, Tensor(dy, rows, columns), Tensor(x, rows, columns), Tensor(gamma, columns), Tensor(mean, rows), Tensor(rstd, rows), accumulate);
+            Device, dx, dgamma, dbeta, Tensor(dy, rows, columns), Tensor(x, rows, columns), Tensor(gamma, columns), Tensor(mean, rows),
+            Tensor(rstd, rows), accumulate);
 
         double[] start = accumulate ? Wide(dx0) : new double[dx0.Length];
         Gradients exact = Backward<double>(Wide(dy), Wide(x), Wide(gamma), Wide(mean), Wide(rstd), start, Wide(dgamma0), Wide(dbeta0));
@@ -90,7 +94,8 @@ internal sealed class LayerNormTests(DeviceKind kind, int threads) : KernelTest(
         float[] x = Normal(5 * 37), dy = Normal(5 * 37);
         Tensor separate = Poisoned(5, 37), inPlace = Tensor(dy, 5, 37), tx = Tensor(x, 5, 37), gamma = Tensor(Normal(37, 0.2, 1), 37);
         Tensor mean = Tensor(Normal(5), 5), rstd = Tensor(Normal(5, 0.1, 1), 5);
-        Tensor dgamma = Tensor(new float[37], 37), dbeta = Tensor(new float[37], 37), dgamma2 = Tensor(new float[37], 37), dbeta2 = Tensor(new float[37], 37);
+        Tensor dgamma = Tensor(new float[37], 37), dbeta = Tensor(new float[37], 37), dgamma2 = Tensor(new float[37], 37),
+            dbeta2 = Tensor(new float[37], 37);
         LayerNorm.Backward(Device, separate, dgamma, dbeta, inPlace, tx, gamma, mean, rstd, false);
         LayerNorm.Backward(Device, inPlace, dgamma2, dbeta2, inPlace, tx, gamma, mean, rstd, false);
         Assert.That(Contents(inPlace), Is.EqualTo(Contents(separate)));
@@ -102,9 +107,11 @@ internal sealed class LayerNormTests(DeviceKind kind, int threads) : KernelTest(
     public void ReferenceGradientMatchesFiniteDifferences()
     {
         const int rows = 2, columns = 5;
-        double[] x = Wide(Normal(rows * columns, 1, 3)), gamma = Wide(Normal(columns)), beta = Wide(Normal(columns)), dy = Wide(Normal(rows * columns));
+        double[] x = Wide(Normal(rows * columns, 1, 3)), gamma = Wide(Normal(columns)), beta = Wide(Normal(columns)),
+            dy = Wide(Normal(rows * columns));
         Statistics at = Forward<double>(x, gamma, beta, columns);
-        Gradients gradients = Backward<double>(dy, x, gamma, at.Mean, at.Rstd, new double[x.Length], new double[columns], new double[columns]);
+        Gradients gradients = Backward<double>(dy, x, gamma, at.Mean, at.Rstd, new double[x.Length], new double[columns],
+            new double[columns]);
         double Loss() => Forward<double>(x, gamma, beta, columns).Y.Zip(dy, (y, d) => y * d).Sum();
         Assert.That(gradients.X, Is.EqualTo(FiniteDifferences(Loss, x)).Within(1e-7));
         Assert.That(gradients.Gamma, Is.EqualTo(FiniteDifferences(Loss, gamma)).Within(1e-7));
@@ -138,7 +145,10 @@ internal sealed class LayerNormTests(DeviceKind kind, int threads) : KernelTest(
             foreach (T v in row) squares += (v - mean) * (v - mean);
             T rstd = T.One / T.Sqrt(squares / count + T.CreateTruncating(Epsilon));
             for (int c = 0; c < columns; c++)
-                result.Y[n * columns + c] = double.CreateTruncating((row[c] - mean) * rstd * T.CreateTruncating(gamma[c]) + T.CreateTruncating(beta[c]));
+            {
+                T value = (row[c] - mean) * rstd * T.CreateTruncating(gamma[c]) + T.CreateTruncating(beta[c]);
+                result.Y[n * columns + c] = double.CreateTruncating(value);
+            }
             result.Mean[n] = double.CreateTruncating(mean);
             result.Rstd[n] = double.CreateTruncating(rstd);
         }

@@ -32,12 +32,14 @@ internal sealed class PatchEmbeddingTests(DeviceKind kind, int threads) : Kernel
     }
 
     [Test]
-    public void AssemblePutsTheClassTokenFirstAndAddsPositions([Values(1, 3)] int batch, [Values(2, 5)] int length, [Values(1, 8, 13)] int width)
+    public void AssemblePutsTheClassTokenFirstAndAddsPositions(
+        [Values(1, 3)] int batch, [Values(2, 5)] int length, [Values(1, 8, 13)] int width)
     {
         float[] patches = Normal(batch * (length - 1) * width), classToken = Normal(width), positions = Normal(length * width);
         Tensor tokens = Poisoned(batch * length, width);
         PatchEmbedding.Assemble(
-            Device, tokens, Tensor(patches, batch * (length - 1), width), Tensor(classToken, width), Tensor(positions, length, width), batch);
+            Device, tokens, Tensor(patches, batch * (length - 1), width), Tensor(classToken, width), Tensor(positions, length, width),
+            batch);
 
         float[] expected = new float[tokens.Count];
         for (int b = 0; b < batch; b++)
@@ -51,10 +53,12 @@ internal sealed class PatchEmbeddingTests(DeviceKind kind, int threads) : Kernel
     }
 
     [Test]
-    public void AssembleBackwardWritesPatchesAndAccumulatesTheRest([Values(1, 3)] int batch, [Values(2, 5)] int length, [Values(1, 8, 13)] int width)
+    public void AssembleBackwardWritesPatchesAndAccumulatesTheRest(
+        [Values(1, 3)] int batch, [Values(2, 5)] int length, [Values(1, 8, 13)] int width)
     {
         float[] dtokens = Normal(batch * length * width), dclass = Normal(width), dpositions = Normal(length * width);
-        Tensor tPatches = Poisoned(batch * (length - 1), width), tClass = Tensor(dclass, width), tPositions = Tensor(dpositions, length, width);
+        Tensor tPatches = Poisoned(batch * (length - 1), width), tClass = Tensor(dclass, width),
+            tPositions = Tensor(dpositions, length, width);
         PatchEmbedding.AssembleBackward(Device, tPatches, tClass, tPositions, Tensor(dtokens, batch * length, width), batch);
 
         float[] expected = new float[tPatches.Count], plainClass = [.. dclass], plainPositions = [.. dpositions];
@@ -88,6 +92,7 @@ internal sealed class PatchEmbeddingTests(DeviceKind kind, int threads) : Kernel
         Assert.That(() => PatchEmbedding.Unfold(Device, Poisoned(8, 11), images, table, 2), Throws.ArgumentException);
         Assert.That(() => PatchEmbedding.Unfold(Device, Poisoned(8, 12), images, table, 5), Throws.ArgumentException);
         Assert.That(() => PatchEmbedding.Unfold(Device, Poisoned(8, 12), images.Reshape(2, 4, 12), table, 2), Throws.ArgumentException);
-        Assert.That(() => PatchEmbedding.Assemble(Device, Poisoned(10, 8), Poisoned(8, 8), Poisoned(7), Poisoned(5, 8), 2), Throws.ArgumentException);
+        Assert.That(() => PatchEmbedding.Assemble(Device, Poisoned(10, 8), Poisoned(8, 8), Poisoned(7), Poisoned(5, 8), 2),
+            Throws.ArgumentException);
     }
 }

@@ -3,8 +3,8 @@ using System.Numerics;
 namespace Patching.Tests.Kernels;
 
 /// <summary>
-/// What the references of the row-wise and element-wise kernels share. A reference is one generic function: its double instance says what is right, its float
-/// instance how much error the plain formula makes.
+/// What the references of the row-wise and element-wise kernels share. A reference is one generic function: its double instance says what
+/// is right, its float instance how much error the plain formula makes.
 /// </summary>
 internal static class Reference
 {
@@ -17,7 +17,9 @@ internal static class Reference
         where T : INumberBase<T>
         => [.. values.Select(T.CreateTruncating)];
 
-    /// <summary>Central differences of <paramref name="loss"/> with respect to each element of <paramref name="at"/>, which it reads.</summary>
+    /// <summary>
+    /// Central differences of <paramref name="loss"/> with respect to each element of <paramref name="at"/>, which it reads.
+    /// </summary>
     public static double[] FiniteDifferences(Func<double> loss, double[] at)
     {
         const double step = 1e-5;
