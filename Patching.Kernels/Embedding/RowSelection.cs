@@ -1,0 +1,49 @@
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace Patching.Kernels;
+
+/// <summary>
+/// Picks one row per sequence, which is how a transformer is pooled: <c>y[b] = x[rows[b]]</c> (the class token of an image, the end-of-text
+/// token of a text). The gradient puts the rows back where they came from.
+/// </summary>
+public static partial class RowSelection
+{
+    /// <summary>Writes the selected rows. A row number outside the matrix gives a row of NaN and never reads outside it.</summary>
+    /// <param name="device">Where to run.</param>
+    /// <param name="y">[B, C], written.</param>
+    /// <param name="x">[N, C].</param>
+    /// <param name="rows">Integers, [B].</param>
+    public static void Gather(Device device, Tensor y, Tensor x, Tensor rows)
+    {
+        Require.Matrix(y, "y", checked((int)rows.Count), x.Columns);
+        if (device.IsHost)
+            GatherHost(device.Threads, y, x, rows);
+        else
+            device.Load(a =>
+                a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<int>, int, int>(GatherKernel))(
+                Require.Extent(y.Count), y.Floats, x.Floats, rows.Ints, x.Columns, x.Rows);
+    }
+
+    /// <summary>
+    /// Writes the gradient of <see cref="Gather"/>'s input: zero except in the selected rows, where rows selected twice add up in the order
+    /// of the batch. A row number outside the matrix is left out.
+    /// </summary>
+    /// <param name="device">Where to run.</param>
+    /// <param name="dx">[N, C], written.</param>
+    /// <param name="dy">[B, C].</param>
+    /// <param name="rows">Integers, [B].</param>
+    public static void Scatter(Device device, Tensor dx, Tensor dy, Tensor rows)
+    {
+        Require.Matrix(dy, "dy", checked((int)rows.Count), dx.Columns);
+        if (device.IsHost)
+        {
+            ScatterHost(device.Threads, dx, dy, rows);
+            return;
+        }
+        dx.Clear();
+        device.Load(a =>
+            a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<int>, int, int>(ScatterKernel))(
+            Require.Extent(dx.Columns), dx.Floats, dy.Floats, rows.Ints, dx.Columns, dx.Rows);
+    }
+}

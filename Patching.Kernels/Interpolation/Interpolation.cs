@@ -1,0 +1,44 @@
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace Patching.Kernels;
+
+/// <summary>
+/// Linear interpolation of weights, the step that gives patching its name (Ilharco et al. 2022): <c>y = fl(fl((1 - alpha) theta0) +
+/// fl(alpha theta1))</c>, where <c>fl</c> rounds to single precision and <c>1 - alpha</c> is computed in double precision and rounded once.
+/// Every device gives the same bits, those of the original's two tensor operations. At alpha 0 and 1 the result is a copy of <c>theta0</c>
+/// or <c>theta1</c>, which keeps negative zeros and is unaffected by infinities in the other one.
+/// </summary>
+public static partial class Interpolation
+{
+    /// <summary>
+    /// Writes <paramref name="y"/>, which may be <paramref name="theta0"/> or <paramref name="theta1"/>. All have the same number of
+    /// elements.
+    /// </summary>
+    /// <param name="device">Where to run.</param>
+    /// <param name="y">The interpolated weights, written.</param>
+    /// <param name="theta0">The weights at <paramref name="alpha"/> = 0.</param>
+    /// <param name="theta1">The weights at <paramref name="alpha"/> = 1.</param>
+    /// <param name="alpha">Mixing coefficient; values outside [0, 1] extrapolate.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The coefficient is not a finite number.</exception>
+    public static void Forward(Device device, Tensor y, Tensor theta0, Tensor theta1, double alpha)
+    {
+        if (!double.IsFinite(alpha))
+            throw new ArgumentOutOfRangeException(nameof(alpha), alpha, "the mixing coefficient must be a finite number");
+        Require.SameCount(y, theta0);
+        Require.SameCount(y, theta1);
+        bool isCopy = alpha is 0 or 1;
+        Tensor source = alpha == 0 ? theta0 : theta1;
+        float weight0 = (float)(1 - alpha), weight1 = (float)alpha;
+        if (device.IsHost && isCopy)
+            CopyHost(device.Threads, y, source);
+        else if (device.IsHost)
+            ForwardHost(device.Threads, y, theta0, theta1, weight0, weight1);
+        else if (isCopy)
+            y.CopyFrom(source);
+        else
+            device.Load(a =>
+                a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, float, float>(ForwardKernel))(
+                Require.Extent(y.Count), y.Floats, theta0.Floats, theta1.Floats, weight0, weight1);
+    }
+}
