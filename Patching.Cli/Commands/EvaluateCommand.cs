@@ -1,0 +1,50 @@
+using System.CommandLine;
+using Patching.Cli.Output;
+using Patching.Kernels;
+using Patching.Model;
+using Patching.Model.Evaluation;
+using Patching.Model.Pipeline;
+
+namespace Patching.Cli.Commands;
+
+/// <summary><c>patching evaluate</c>: accuracy of a model as it is.</summary>
+internal static class EvaluateCommand
+{
+    public static Command Create()
+    {
+        Command command = new("evaluate", "Evaluates a model with zero-shot heads built from class names.")
+        {
+            CommonOptions.Model, CommonOptions.EvalDatasets, CommonOptions.DataLocation, CommonOptions.BatchSize, CommonOptions.ResultsDb, CommonOptions.ExpName,
+            CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device, CommonOptions.Threads,
+        };
+        command.SetAction((parsed, cancellation) => Task.FromResult(Run(parsed, cancellation)));
+        return command;
+    }
+
+    private static int Run(ParseResult parsed, CancellationToken cancellation)
+    {
+        PatchSettings settings = new()
+        {
+            Model = parsed.GetRequiredValue(CommonOptions.Model),
+            Activation = CommonOptions.ActivationOf(parsed),
+            Tokenizer = parsed.GetValue(CommonOptions.Tokenizer),
+            TrainDataset = "",
+            EvalDatasets = CommonOptions.Split(parsed.GetValue(CommonOptions.EvalDatasets)),
+            DataLocation = parsed.GetRequiredValue(CommonOptions.DataLocation),
+            BatchSize = parsed.GetValue(CommonOptions.BatchSize),
+            ResultsDb = parsed.GetValue(CommonOptions.ResultsDb),
+            ExpName = parsed.GetValue(CommonOptions.ExpName),
+            Workers = parsed.GetValue(CommonOptions.Workers),
+            SkipBadImages = parsed.GetValue(CommonOptions.SkipBadImages),
+            Command = CommonOptions.CommandLine(parsed),
+        };
+        if (settings.EvalDatasets.Count == 0) throw new InputException("--eval-datasets: name at least one data set");
+        using Device device = CommonOptions.OpenDevice(parsed);
+        using ProgressReporter progress = new();
+        using PatchPipeline pipeline = new(device, settings, progress.Events);
+        IReadOnlyList<ResultRecord> results = pipeline.EvaluateModel(cancellation);
+        progress.Finish();
+        ResultsTable.Print(results, null);
+        return ExitCodes.Done;
+    }
+}

@@ -1,0 +1,81 @@
+using System.CommandLine;
+using System.Globalization;
+using Patching.Kernels;
+using Patching.Model.Clip;
+using Patching.Model.Pipeline;
+using Patching.Model.Weights;
+
+namespace Patching.Cli.Commands;
+
+/// <summary><c>patching info</c>: devices, and what a model is and needs.</summary>
+internal static class InfoCommand
+{
+    // Most tasks have fewer classes; the head is a small part of the plan.
+    private const int TypicalClasses = 100;
+
+    private static readonly Option<string?> Model = new("--model") { Description = "Model directory or safetensors file to describe." };
+
+    public static Command Create()
+    {
+        Command command = new("info", "Describes the devices of this machine and, with --model, a model and the memory it needs.")
+        {
+            Model, CommonOptions.BatchSize, CommonOptions.Activation,
+        };
+        command.SetAction(Run);
+        return command;
+    }
+
+    private static int Run(ParseResult parsed)
+    {
+        Row("patching", PatchPipeline.Version);
+        using (Device host = Device.Open(DeviceKind.Host)) Row("cpu", host.Name);
+        Row("cuda", DescribeCuda());
+        if (parsed.GetValue(Model) is { } path)
+        {
+            using ClipCheckpoint checkpoint = ClipCheckpoint.Open(path, CommonOptions.ActivationOf(parsed));
+            DescribeModel(checkpoint);
+            int batch = parsed.GetValue(CommonOptions.BatchSize);
+            if (batch < 1) throw new Patching.Model.InputException($"--batch-size {batch}: must be 1 or more");
+            DescribeMemory($"fine-tune, batch {batch}", MemoryPlan.Training(checkpoint.Config, batch, TypicalClasses));
+            DescribeMemory($"evaluate, batch {batch}", MemoryPlan.Evaluation(checkpoint.Config, batch, TypicalClasses));
+        }
+        return ExitCodes.Done;
+    }
+
+    private static string DescribeCuda()
+    {
+        if (!Device.CudaIsAvailable()) return "none found";
+        using Device cuda = Device.Open(DeviceKind.Cuda);
+        return $"{cuda.Name}, {Bytes(cuda.MemoryBytes)}";
+    }
+
+    private static void DescribeModel(ClipCheckpoint checkpoint)
+    {
+        ClipConfig config = checkpoint.Config;
+        VisionConfig vision = config.Vision;
+        Row("model", checkpoint.WeightsPath);
+        Row("sha256", checkpoint.Sha256);
+        Row("names", checkpoint.Naming.ToString());
+        Row("activation", config.Activation.ToString());
+        Row("embedding", Text($"{config.EmbeddingWidth}"));
+        Row("image tower", Text($"{vision.ImageSize} px, patch {vision.PatchSize}, width {vision.Width}, {vision.Layers} layers, {vision.Heads} heads, {Count(ParameterTable.Vision(config))} parameters"));
+        Row("text tower", config.Text is { } text
+            ? Text($"context {text.ContextLength}, vocabulary {text.VocabularySize}, width {text.Width}, {text.Layers} layers, {text.Heads} heads, {Count(ParameterTable.Text(config))} parameters")
+            : "none");
+        Row("tokenizer", checkpoint.TokenizerDirectory ?? "none beside the model");
+    }
+
+    private static void DescribeMemory(string job, IReadOnlyList<MemoryRole> plan)
+    {
+        Row(job, Bytes(plan.Sum(role => role.Bytes)));
+        foreach (MemoryRole role in plan) Row("  " + role.Role, Bytes(role.Bytes));
+    }
+
+    private static string Count(IEnumerable<ParameterSpec> table) => Text($"{table.Sum(spec => (long)spec.Length):N0}");
+
+    private static string Bytes(long bytes) => Text($"{bytes / 1048576.0:N1} MiB");
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+
+    private static void Row(string name, string value) => Console.Out.WriteLine($"{name,-24}{value}");
+}

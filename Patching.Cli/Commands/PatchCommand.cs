@@ -1,0 +1,82 @@
+using System.CommandLine;
+using Patching.Cli.Output;
+using Patching.Kernels;
+using Patching.Model;
+using Patching.Model.Evaluation;
+using Patching.Model.Pipeline;
+
+namespace Patching.Cli.Commands;
+
+/// <summary><c>patching patch</c>: fine-tune, interpolate, evaluate.</summary>
+internal static class PatchCommand
+{
+    public static Command Create()
+    {
+        Command command = new("patch", "Fine-tunes the image encoder on a task, interpolates with the original weights, evaluates every data set for every alpha.")
+        {
+            CommonOptions.Model, CommonOptions.TrainDataset, CommonOptions.EvalDatasets, CommonOptions.DataLocation, CommonOptions.Alpha,
+            CommonOptions.Load, CommonOptions.ResultsDb,
+        };
+        AddTrainingOptions(command);
+        command.SetAction((parsed, cancellation) => Task.FromResult(Run(parsed, cancellation)));
+        return command;
+    }
+
+    /// <summary>Adds the flags that <c>patch</c> and <c>finetune</c> share.</summary>
+    public static void AddTrainingOptions(Command command)
+    {
+        Option[] options =
+        [
+            CommonOptions.Epochs, CommonOptions.LearningRate, CommonOptions.WeightDecay, CommonOptions.LabelSmoothing, CommonOptions.BatchSize,
+            CommonOptions.WarmupLength, CommonOptions.ClipNorm, CommonOptions.Seed, CommonOptions.Save, CommonOptions.EvalEveryEpoch, CommonOptions.ExpName,
+            CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Overwrite, CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device,
+            CommonOptions.Threads,
+        ];
+        foreach (Option option in options) command.Options.Add(option);
+    }
+
+    /// <summary>The settings that the flags of <c>patch</c> and <c>finetune</c> describe.</summary>
+    public static PatchSettings Settings(ParseResult parsed) => new()
+    {
+        Model = parsed.GetRequiredValue(CommonOptions.Model),
+        Activation = CommonOptions.ActivationOf(parsed),
+        Tokenizer = parsed.GetValue(CommonOptions.Tokenizer),
+        TrainDataset = parsed.GetRequiredValue(CommonOptions.TrainDataset),
+        EvalDatasets = CommonOptions.Split(parsed.GetValue(CommonOptions.EvalDatasets)),
+        DataLocation = parsed.GetRequiredValue(CommonOptions.DataLocation),
+        Save = parsed.GetValue(CommonOptions.Save),
+        EvalEveryEpoch = parsed.GetValue(CommonOptions.EvalEveryEpoch),
+        ExpName = parsed.GetValue(CommonOptions.ExpName),
+        Epochs = parsed.GetValue(CommonOptions.Epochs),
+        LearningRate = parsed.GetValue(CommonOptions.LearningRate),
+        WeightDecay = parsed.GetValue(CommonOptions.WeightDecay),
+        LabelSmoothing = parsed.GetValue(CommonOptions.LabelSmoothing),
+        BatchSize = parsed.GetValue(CommonOptions.BatchSize),
+        WarmupLength = parsed.GetValue(CommonOptions.WarmupLength),
+        ClipNorm = parsed.GetValue(CommonOptions.ClipNorm),
+        Seed = parsed.GetValue(CommonOptions.Seed),
+        Workers = parsed.GetValue(CommonOptions.Workers),
+        SkipBadImages = parsed.GetValue(CommonOptions.SkipBadImages),
+        Overwrite = parsed.GetValue(CommonOptions.Overwrite),
+        Command = CommonOptions.CommandLine(parsed),
+    };
+
+    private static int Run(ParseResult parsed, CancellationToken cancellation)
+    {
+        PatchSettings settings = Settings(parsed) with
+        {
+            Alphas = parsed.GetRequiredValue(CommonOptions.Alpha),
+            Load = parsed.GetValue(CommonOptions.Load),
+            ResultsDb = parsed.GetValue(CommonOptions.ResultsDb),
+        };
+        if (settings.EvalDatasets.Count == 0) throw new InputException("--eval-datasets: name at least one data set");
+        settings.Check();
+        using Device device = CommonOptions.OpenDevice(parsed);
+        using ProgressReporter progress = new();
+        using PatchPipeline pipeline = new(device, settings, progress.Events);
+        IReadOnlyList<ResultRecord> results = pipeline.Patch(cancellation);
+        progress.Finish();
+        ResultsTable.Print(results, settings.TrainDataset);
+        return ExitCodes.Done;
+    }
+}

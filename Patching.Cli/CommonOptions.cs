@@ -1,0 +1,113 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using Patching.Kernels;
+using Patching.Model;
+using Patching.Model.Pipeline;
+
+namespace Patching.Cli;
+
+/// <summary>Flags that several commands share. Those the original has keep its names.</summary>
+internal static class CommonOptions
+{
+    public static Option<bool> Verbose { get; } = new("--verbose") { Description = "Show where an error came from.", Recursive = true };
+
+    public static Option<string> Model { get; } = new("--model") { Description = "Model directory (config.json, model.safetensors) or safetensors file.", Required = true };
+
+    public static Option<string?> Activation { get; } = Choice("--activation", "MLP non-linearity, where the model's files do not say it.", "quickgelu", "gelu");
+
+    public static Option<string?> Tokenizer { get; } = new("--tokenizer") { Description = "Folder with vocab.json and merges.txt, if not beside the model." };
+
+    public static Option<string?> Device { get; } = Choice("--device", "Where to run; cuda if there is one, else cpu.", "cuda", "cpu", "simulator");
+
+    public static Option<int> Threads { get; } = new("--threads") { Description = "Threads that compute on the CPU; 0 is all cores." };
+
+    public static Option<string> TrainDataset { get; } = new("--train-dataset") { Description = "Patching task: a data set's name or folder:PATH.", Required = true };
+
+    public static Option<string?> EvalDatasets { get; } = new("--eval-datasets") { Description = "Data sets to evaluate, separated by commas." };
+
+    public static Option<string> DataLocation { get; } = new("--data-location")
+    {
+        Description = "Folder that holds the data sets.", DefaultValueFactory = _ => "~/data",
+    };
+
+    public static Option<double[]> Alpha { get; } = new("--alpha")
+    {
+        Description = "Weights of the fine-tuned model to interpolate with, 0 to 1.", AllowMultipleArgumentsPerToken = true, DefaultValueFactory = _ => [0.5],
+    };
+
+    public static Option<int> Epochs { get; } = new("--epochs") { Description = "Passes over the training data.", DefaultValueFactory = _ => 10 };
+
+    public static Option<double> LearningRate { get; } = new("--lr") { Description = "Highest learning rate.", DefaultValueFactory = _ => 0.001 };
+
+    public static Option<double> WeightDecay { get; } = new("--wd") { Description = "Weight decay.", DefaultValueFactory = _ => 0.1 };
+
+    public static Option<double> LabelSmoothing { get; } = new("--ls") { Description = "Label smoothing." };
+
+    public static Option<int> BatchSize { get; } = new("--batch-size") { Description = "Images per step.", DefaultValueFactory = _ => 128 };
+
+    public static Option<int?> WarmupLength { get; } = new("--warmup_length", "--warmup-length")
+    {
+        Description = $"Steps of linear warm-up ({PatchSettings.DefaultWarmupLength} if not given).",
+    };
+
+    public static Option<double> ClipNorm { get; } = new("--clip-norm") { Description = "Largest norm of the gradient.", DefaultValueFactory = _ => 1.0 };
+
+    public static Option<int> Seed { get; } = new("--seed") { Description = "Decides the order of the images and their crops." };
+
+    public static Option<string?> ResultsDb { get; } = new("--results-db") { Description = "File that gets a line of JSON per evaluation." };
+
+    public static Option<string?> Save { get; } = new("--save") { Description = "Folder for models, heads and the state of the training." };
+
+    public static Option<string?> Load { get; } = new("--load") { Description = "A fine-tuned model to use instead of training one." };
+
+    public static Option<bool> EvalEveryEpoch { get; } = new("--eval-every-epoch") { Description = "Evaluate after every epoch, too." };
+
+    public static Option<string?> ExpName { get; } = new("--exp_name", "--exp-name") { Description = "Name of the experiment in the results file." };
+
+    public static Option<int> Workers { get; } = new("--workers") { Description = "Threads that decode images.", DefaultValueFactory = _ => Environment.ProcessorCount };
+
+    public static Option<bool> SkipBadImages { get; } = new("--skip-bad-images") { Description = "Leave out images that cannot be read, and count them." };
+
+    public static Option<bool> Overwrite { get; } = new("--overwrite") { Description = "Replace what a run with other settings left in --save." };
+
+    /// <summary>Opens the device the flags name.</summary>
+    public static Device OpenDevice(ParseResult parsed)
+    {
+        int threads = parsed.GetValue(Threads);
+        if (threads < 0) throw new InputException($"--threads {threads}: must be 0 or more");
+        return parsed.GetValue(Device) switch
+        {
+            "cuda" => Kernels.Device.Open(DeviceKind.Cuda),
+            "cpu" => Kernels.Device.Open(DeviceKind.Host, threads),
+            "simulator" => Kernels.Device.Open(DeviceKind.Simulator),
+            _ => Kernels.Device.OpenBest(threads),
+        };
+    }
+
+    /// <summary>The non-linearity the flags name, if any.</summary>
+    public static ActivationKind? ActivationOf(ParseResult parsed) => parsed.GetValue(Activation) switch
+    {
+        "quickgelu" => ActivationKind.QuickGelu,
+        "gelu" => ActivationKind.Gelu,
+        _ => null,
+    };
+
+    /// <summary>A list written with commas.</summary>
+    public static IReadOnlyList<string> Split(string? list) => (list ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+
+    /// <summary>The command line as it was given, for the records.</summary>
+    public static string CommandLine(ParseResult parsed) => "patching " + string.Join(' ', parsed.Tokens.Select(Quoted));
+
+    private static Option<string?> Choice(string name, string description, params string[] choices)
+    {
+        Option<string?> option = new(name) { Description = $"{description} One of {string.Join(", ", choices)}." };
+        option.Validators.Add(result =>
+        {
+            string? value = result.Tokens.Count > 0 ? result.Tokens[0].Value : null;
+            if (value is not null && !choices.Contains(value)) result.AddError($"{name} '{value}': must be one of {string.Join(", ", choices)}");
+        });
+        return option;
+    }
+
+    private static string Quoted(Token token) => token.Value.Contains(' ') ? $"'{token.Value}'" : token.Value;
+}

@@ -1,0 +1,111 @@
+using System.Diagnostics;
+using System.Globalization;
+using Patching.Model.Evaluation;
+using Patching.Model.Pipeline;
+using Patching.Model.Training;
+
+namespace Patching.Cli.Output;
+
+/// <summary>
+/// Progress on standard error: one line that is rewritten on a terminal, a plain line every few seconds elsewhere, each with rate and time left. Results stay on
+/// standard output.
+/// </summary>
+internal sealed class ProgressReporter : IDisposable
+{
+    private static readonly TimeSpan TerminalInterval = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(10);
+
+    private readonly bool terminal = !Console.IsErrorRedirected;
+    private readonly Stopwatch clock = Stopwatch.StartNew();
+    private string? current;
+    private long startedAt;
+    private TimeSpan started;
+    private TimeSpan shown = TimeSpan.MinValue;
+    private int width;
+
+    public ProgressReporter()
+    {
+        Events = new PipelineEvents
+        {
+            Progress = (what, done, total) => Show(what, done, total, "images", ""),
+            Training = Show,
+            Note = Note,
+            Results = Show,
+        };
+    }
+
+    /// <summary>What a pipeline is given to report to.</summary>
+    public PipelineEvents Events { get; }
+
+    /// <summary>Ends the line in progress.</summary>
+    public void Finish()
+    {
+        if (terminal && width > 0) Console.Error.WriteLine();
+        width = 0;
+        current = null;
+    }
+
+    public void Dispose() => Finish();
+
+    private void Show(StepReport report, long total) => Show(
+        "fine-tune", report.Step, total, "steps",
+        string.Create(CultureInfo.InvariantCulture, $"  loss {report.Loss:0.0000}  gradient norm {report.GradientNorm:0.00}  lr {report.LearningRate:0.00e+0}"));
+
+    private void Show(IReadOnlyList<ResultRecord> records)
+    {
+        foreach (ResultRecord record in records)
+        {
+            string which = (record.Alpha, record.Epoch) switch
+            {
+                ({ } alpha, _) => string.Create(CultureInfo.InvariantCulture, $" alpha {alpha:R}"),
+                (_, { } epoch) => string.Create(CultureInfo.InvariantCulture, $" epoch {epoch}"),
+                _ => "",
+            };
+            Note(string.Create(CultureInfo.InvariantCulture, $"{record.EvalDataset}{which}: {record.Top1 * 100:0.00} % ({record.Correct}/{record.Count})"));
+        }
+    }
+
+    private void Note(string line)
+    {
+        Finish();
+        Console.Error.WriteLine(line);
+    }
+
+    private void Show(string what, long done, long total, string unit, string detail)
+    {
+        if (what != current)
+        {
+            Finish();
+            (current, startedAt, started, shown) = (what, done, clock.Elapsed, terminal ? TimeSpan.MinValue : clock.Elapsed);
+        }
+        bool last = done >= total;
+        if (!last && clock.Elapsed - shown < (terminal ? TerminalInterval : LogInterval) && shown != TimeSpan.MinValue) return;
+        shown = clock.Elapsed;
+        Write(Describe(what, done, total, unit) + detail);
+        if (last) Finish();
+    }
+
+    private string Describe(string what, long done, long total, string unit)
+    {
+        double seconds = (clock.Elapsed - started).TotalSeconds;
+        double rate = seconds > 0 && done > startedAt ? (done - startedAt) / seconds : 0;
+        string left = rate > 0 && done < total ? $", {Duration((total - done) / rate)} left" : "";
+        return string.Create(CultureInfo.InvariantCulture, $"{what}: {done}/{total} {unit}, {rate:0.0}/s{left}");
+    }
+
+    private void Write(string line)
+    {
+        if (!terminal)
+        {
+            Console.Error.WriteLine(line);
+            return;
+        }
+        Console.Error.Write("\r" + line.PadRight(width));
+        width = line.Length;
+    }
+
+    private static string Duration(double seconds) =>
+        seconds < 60 ? string.Create(CultureInfo.InvariantCulture, $"{seconds:0} s")
+        : seconds < 3600 ? string.Create(CultureInfo.InvariantCulture, $"{seconds / 60:0.0} min")
+        : string.Create(CultureInfo.InvariantCulture, $"{seconds / 3600:0.0} h");
+}

@@ -1,0 +1,92 @@
+using Patching.Kernels;
+using Patching.Model.Data;
+using Patching.Model.Images;
+using Patching.Model.Text;
+using Patching.Model.Weights;
+
+namespace Patching.Model.Clip;
+
+/// <summary>
+/// A CLIP checkpoint opened on a device: the image tower's weights, resident, and the text side, loaded while a head is built and let go afterwards.
+/// </summary>
+public sealed class ClipModel : IDisposable
+{
+    private readonly ClipTokenizer? tokenizer;
+
+    private ClipModel(Device device, ClipCheckpoint checkpoint, ClipTokenizer? tokenizer)
+    {
+        Device = device;
+        Checkpoint = checkpoint;
+        this.tokenizer = tokenizer;
+        NormalizationTable table = new(checkpoint.Preprocess.Mean.AsSpan(), checkpoint.Preprocess.Std.AsSpan());
+        Tower = new VisionTransformer(device, checkpoint.Config, table.Values);
+        Vision = new ParameterSet(device, "original parameters", ParameterTable.Vision(checkpoint.Config));
+        Vision.Load(checkpoint.Read);
+    }
+
+    /// <summary>Where the weights live.</summary>
+    public Device Device { get; }
+
+    /// <summary>The files.</summary>
+    public ClipCheckpoint Checkpoint { get; }
+
+    /// <summary>The architecture.</summary>
+    public ClipConfig Config => Checkpoint.Config;
+
+    /// <summary>The image tower's engine.</summary>
+    public VisionTransformer Tower { get; }
+
+    /// <summary>The image tower's weights as they are in the checkpoint: theta0.</summary>
+    public ParameterSet Vision { get; }
+
+    /// <summary>Opens a checkpoint, checks it and loads the image tower.</summary>
+    /// <param name="device">Where to run.</param>
+    /// <param name="path">A model directory or a safetensors file.</param>
+    /// <param name="activation">The non-linearity, where the user states it.</param>
+    /// <param name="tokenizerDirectory">Where vocab.json and merges.txt are, if not beside the model.</param>
+    /// <exception cref="InputException">The checkpoint cannot be used.</exception>
+    public static ClipModel Open(Device device, string path, ActivationKind? activation = null, string? tokenizerDirectory = null)
+    {
+        ClipCheckpoint checkpoint = ClipCheckpoint.Open(path, activation);
+        try
+        {
+            if (checkpoint.Preprocess.Size != checkpoint.Config.Vision.ImageSize)
+                throw new InputException(
+                    $"{path}: preprocessor_config.json makes images of {checkpoint.Preprocess.Size} pixels, config.json's image tower takes {checkpoint.Config.Vision.ImageSize}");
+            string? directory = tokenizerDirectory ?? checkpoint.TokenizerDirectory;
+            return new ClipModel(device, checkpoint, directory is null ? null : ClipTokenizer.Load(directory));
+        }
+        catch
+        {
+            checkpoint.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Builds the zero-shot head of a data set from its class names and templates.</summary>
+    /// <exception cref="InputException">The model has no text tower or no tokenizer.</exception>
+    public ZeroShotHead BuildHead(IReadOnlyList<string> classNames, IReadOnlyList<string> templates)
+    {
+        TextTransformer tower = new(Device, Config);
+        ClipTokenizer words = tokenizer ?? throw new InputException(
+            $"{Checkpoint.Path}: no vocab.json and merges.txt beside the model, so class names cannot be encoded; name their folder with --tokenizer");
+        if (words.VocabularySize > Config.Text!.VocabularySize)
+            throw new InputException($"{Checkpoint.Path}: the tokenizer has {words.VocabularySize} tokens, the model {Config.Text.VocabularySize}; they do not belong together");
+        using ParameterSet text = new(Device, "text parameters", ParameterTable.Text(Config));
+        text.Load(Checkpoint.Read);
+        double scale = Math.Exp(text["logit_scale"].ToArray()[0]);
+        return ZeroShotHead.Build(
+            classNames, [.. templates.Select(Fill)], prompts => tower.Encode(text, [.. prompts.Select(prompt => words.Tokenize(prompt, Config.Text.ContextLength))]),
+            Config.EmbeddingWidth, scale);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Vision.Dispose();
+        Tower.Dispose();
+        Checkpoint.Dispose();
+    }
+
+    private static Func<string, string> Fill(string template) => name => template.Replace(ZeroShotPrompts.Placeholder, name, StringComparison.Ordinal);
+}

@@ -1,0 +1,104 @@
+using Patching.Kernels;
+
+namespace Patching.Model.Clip;
+
+/// <summary>
+/// CLIP's image tower (Radford et al. 2021; Dosovitskiy et al. 2020): patches -> linear embedding -> class token and positions -> ln_pre -> blocks -> ln_post of the
+/// class token -> projection. Weights come with every call, so that one engine serves theta0, theta1 and everything between.
+/// </summary>
+public sealed class VisionTransformer : IDisposable
+{
+    private readonly Device device;
+    private readonly ClipConfig config;
+    private readonly Arena constants;
+    private Tensor pixelTable;
+
+    /// <summary>Prepares the tower for a device.</summary>
+    /// <param name="device">Where to run.</param>
+    /// <param name="config">The model.</param>
+    /// <param name="pixelTable">[3, 256]: the normalised value of each pixel value per channel.</param>
+    public VisionTransformer(Device device, ClipConfig config, ReadOnlySpan<float> pixelTable)
+    {
+        this.device = device;
+        this.config = config;
+        constants = Arena.Allocate(device, "constants", arena => this.pixelTable = arena.Take("pixel_table", 3, 256));
+        this.pixelTable.CopyFrom(pixelTable);
+    }
+
+    /// <summary>Computes <c>activations.Features</c> [B, E] from <c>activations.Images</c>.</summary>
+    public void Forward(VisionParameters weights, VisionActivations activations)
+    {
+        VisionActivations a = activations;
+        PatchEmbedding.Unfold(device, a.Patches, a.Images, pixelTable, config.Vision.PatchSize);
+        Gemm.Forward(device, a.PatchEmbeddings, a.Patches, weights.PatchWeight);
+        PatchEmbedding.Assemble(device, a.Embedded, a.PatchEmbeddings, weights.ClassToken, weights.Positions, a.Batch);
+        LayerNorm.Forward(
+            device, a.Streams[0], a.EmbeddedMean, a.EmbeddedRstd, a.Embedded, weights.LnPreWeight, weights.LnPreBias, config.LayerNormEpsilon);
+        for (int layer = 0; layer < config.Vision.Layers; layer++)
+            TransformerBlock.Forward(device, a.Streams[layer + 1], a.Streams[layer], weights.Blocks[layer], a.Blocks[layer], a.Work, a.Shape);
+        RowSelection.Gather(device, a.Pooled, a.Streams[^1], a.ClassRows);
+        LayerNorm.Forward(
+            device, a.PooledNormalized, a.PooledMean, a.PooledRstd, a.Pooled, weights.LnPostWeight, weights.LnPostBias, config.LayerNormEpsilon);
+        Gemm.Forward(device, a.Features, a.PooledNormalized, weights.Projection);
+    }
+
+    /// <summary>Accumulates the gradients of all parameters from <paramref name="dFeatures"/> [B, E]. The steps of <see cref="Forward"/> in reverse.</summary>
+    public void Backward(VisionParameters weights, VisionParameters gradients, VisionActivations activations, Tensor dFeatures)
+    {
+        VisionActivations a = activations;
+        Gemm.BackwardWeight(device, gradients.Projection, default, dFeatures, a.PooledNormalized);
+        Gemm.BackwardInput(device, a.DPooled, dFeatures, weights.Projection);
+        // PooledNormalized has been used for the last time; LayerNorm's gradient takes its place.
+        LayerNorm.Backward(
+            device, a.PooledNormalized, gradients.LnPostWeight, gradients.LnPostBias, a.DPooled, a.Pooled, weights.LnPostWeight, a.PooledMean, a.PooledRstd,
+            accumulate: false);
+        RowSelection.Scatter(device, a.DStream, a.PooledNormalized, a.ClassRows);
+        for (int layer = config.Vision.Layers - 1; layer >= 0; layer--)
+            TransformerBlock.Backward(device, a.DStream, a.Streams[layer], weights.Blocks[layer], gradients.Blocks[layer], a.Blocks[layer], a.Work, a.Shape);
+        LayerNorm.Backward(
+            device, a.Work.Normalized, gradients.LnPreWeight, gradients.LnPreBias, a.DStream, a.Embedded, weights.LnPreWeight, a.EmbeddedMean, a.EmbeddedRstd,
+            accumulate: false);
+        PatchEmbedding.AssembleBackward(device, a.PatchEmbeddings, gradients.ClassToken, gradients.Positions, a.Work.Normalized, a.Batch);
+        Gemm.BackwardWeight(device, gradients.PatchWeight, default, a.PatchEmbeddings, a.Patches);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => constants.Dispose();
+}
+
+/// <summary>The image tower's tensors inside a parameter set: weights, or their gradients.</summary>
+public sealed class VisionParameters
+{
+    /// <summary>Finds the tensors by name.</summary>
+    public VisionParameters(ParameterSet set, ClipConfig config)
+    {
+        int patch = config.Vision.PatchSize;
+        PatchWeight = set["visual.conv1.weight"].Reshape(config.Vision.Width, 3 * patch * patch);
+        ClassToken = set["visual.class_embedding"];
+        Positions = set["visual.positional_embedding"];
+        LnPreWeight = set["visual.ln_pre.weight"];
+        LnPreBias = set["visual.ln_pre.bias"];
+        Blocks = BlockParameters.Of(set, "visual.", config.Vision.Layers);
+        LnPostWeight = set["visual.ln_post.weight"];
+        LnPostBias = set["visual.ln_post.bias"];
+        Projection = set["visual.proj"];
+    }
+
+    internal Tensor PatchWeight { get; }
+
+    internal Tensor ClassToken { get; }
+
+    internal Tensor Positions { get; }
+
+    internal Tensor LnPreWeight { get; }
+
+    internal Tensor LnPreBias { get; }
+
+    internal BlockParameters[] Blocks { get; }
+
+    internal Tensor LnPostWeight { get; }
+
+    internal Tensor LnPostBias { get; }
+
+    internal Tensor Projection { get; }
+}

@@ -1,0 +1,118 @@
+using Patching.Model.Clip;
+using Patching.Model.Data;
+
+namespace Patching.Model.Evaluation;
+
+/// <summary>What one model scored on one data set.</summary>
+/// <param name="Dataset">The data set's name.</param>
+/// <param name="Correct">Images whose predicted class is their label.</param>
+/// <param name="Count">Images seen.</param>
+/// <param name="Skipped">Images left out because they cannot be read.</param>
+/// <param name="Predictions">Predicted class per image, in the data set's order; -1 for an image that was skipped.</param>
+public sealed record EvaluationScore(string Dataset, int Correct, int Count, int Skipped, int[] Predictions)
+{
+    /// <summary>Share of correct predictions, 0 to 1.</summary>
+    public double Top1 => Count == 0 ? 0 : (double)Correct / Count;
+}
+
+/// <summary>
+/// Top-1 accuracy of several candidates (weights for different alpha) on one data set in one pass over its images: each image is decoded and preprocessed once,
+/// whatever the number of candidates.
+/// </summary>
+public sealed class Evaluator : IDisposable
+{
+    // Images decoded before the next candidate takes its turn: interpolating the weights once per such group costs little beside the forward passes.
+    private const int BatchesPerGroup = 8;
+
+    private readonly ClipModel model;
+    private readonly VisionActivations activations;
+    private readonly BatchOptions batches;
+
+    /// <summary>Allocates the buffers of a forward pass.</summary>
+    /// <param name="model">Architecture and engine.</param>
+    /// <param name="batches">How images are loaded.</param>
+    public Evaluator(ClipModel model, BatchOptions batches)
+    {
+        this.model = model;
+        this.batches = batches;
+        activations = VisionActivations.Allocate(model.Device, model.Config, batches.BatchSize, training: false);
+    }
+
+    /// <summary>Evaluates every candidate.</summary>
+    /// <param name="dataset">Images and labels.</param>
+    /// <param name="head">The data set's head.</param>
+    /// <param name="candidates">How many sets of weights there are.</param>
+    /// <param name="select">Gives the weights of a candidate; it may overwrite what it gave before.</param>
+    /// <param name="progress">Called with the forward passes done and to do, in images.</param>
+    /// <param name="cancellation">Ends the pass.</param>
+    /// <returns>A score per candidate.</returns>
+    public EvaluationScore[] Evaluate(
+        ImageDataset dataset, ZeroShotHead head, int candidates, Func<int, VisionParameters> select, Action<long, long>? progress = null,
+        CancellationToken cancellation = default)
+    {
+        using ImageClassifier classifier = new(model.Device, head, batches.BatchSize);
+        using BatchPipeline pipeline = BatchPipeline.ForEvaluation(dataset, GroupOptions(candidates), cancellation);
+        int[][] predictions = [.. Enumerable.Range(0, candidates).Select(_ => Unseen(dataset.Count))];
+        List<ImageBatch> group = [];
+        long done = 0, total = (long)dataset.Count * candidates;
+        do
+        {
+            FillGroup(pipeline, group, candidates);
+            for (int candidate = 0; candidate < candidates && group.Count > 0; candidate++)
+            {
+                VisionParameters weights = select(candidate);
+                foreach (ImageBatch batch in group)
+                {
+                    cancellation.ThrowIfCancellationRequested();
+                    Predict(classifier, weights, batch, predictions[candidate]);
+                    done += batch.Count;
+                    progress?.Invoke(done, total);
+                }
+            }
+            foreach (ImageBatch batch in group) batch.Dispose();
+        }
+        while (group.Count > 0);
+        return [.. predictions.Select(predicted => Score(dataset, predicted, pipeline.Skipped.Count))];
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => activations.Dispose();
+
+    private BatchOptions GroupOptions(int candidates) => candidates == 1 ? batches : batches with { Prefetch = Math.Max(batches.Prefetch, BatchesPerGroup) };
+
+    private static void FillGroup(BatchPipeline pipeline, List<ImageBatch> group, int candidates)
+    {
+        group.Clear();
+        int size = candidates == 1 ? 1 : BatchesPerGroup;
+        while (group.Count < size && pipeline.Next() is { } batch) group.Add(batch);
+    }
+
+    private void Predict(ImageClassifier classifier, VisionParameters weights, ImageBatch batch, int[] predictions)
+    {
+        VisionActivations ofBatch = activations.Shrink(batch.Count);
+        int imageBytes = batches.ImageSize * batches.ImageSize * 3;
+        ofBatch.Images.CopyFrom(batch.Pixels.AsSpan(0, batch.Count * imageBytes));
+        model.Tower.Forward(weights, ofBatch);
+        Span<int> classes = new int[batch.Count];
+        classifier.Predict(ofBatch.Features, classes);
+        for (int i = 0; i < classes.Length; i++) predictions[batch.Indices[i]] = classes[i];
+    }
+
+    private static EvaluationScore Score(ImageDataset dataset, int[] predictions, int skipped)
+    {
+        int correct = 0, seen = 0;
+        for (int i = 0; i < predictions.Length; i++)
+        {
+            if (predictions[i] >= 0) seen++;
+            if (predictions[i] == dataset.Label(i)) correct++;
+        }
+        return new EvaluationScore(dataset.Name, correct, seen, skipped, predictions);
+    }
+
+    private static int[] Unseen(int count)
+    {
+        int[] predictions = new int[count];
+        Array.Fill(predictions, -1);
+        return predictions;
+    }
+}

@@ -1,0 +1,83 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Patching.Model.Training;
+
+namespace Patching.Model.Evaluation;
+
+/// <summary>One evaluation with every setting that led to it: one line of a results file.</summary>
+public sealed record ResultRecord
+{
+    private static readonly JsonSerializerOptions Format = new()
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
+
+    /// <summary>Name of the experiment, if it was given one.</summary>
+    public string? ExpName { get; init; }
+
+    /// <summary>The model as named by the user.</summary>
+    public required string Model { get; init; }
+
+    /// <summary>SHA-256 of the model's weights.</summary>
+    public required string ModelSha256 { get; init; }
+
+    /// <summary>The data set evaluated.</summary>
+    public required string EvalDataset { get; init; }
+
+    /// <summary>Weight of the fine-tuned model; absent where a single model was evaluated.</summary>
+    public double? Alpha { get; init; }
+
+    /// <summary>Share of correct predictions, 0 to 1.</summary>
+    public required double Top1 { get; init; }
+
+    /// <summary>Correct predictions.</summary>
+    public required int Correct { get; init; }
+
+    /// <summary>Images evaluated.</summary>
+    public required int Count { get; init; }
+
+    /// <summary>Images left out because they cannot be read.</summary>
+    public required int Skipped { get; init; }
+
+    /// <summary>Hash of the templates, class names and model the head was built from.</summary>
+    public required string HeadKey { get; init; }
+
+    /// <summary>Epochs done, where the evaluation happened during training.</summary>
+    public int? Epoch { get; init; }
+
+    /// <summary>Settings of the fine-tune; absent where nothing was trained.</summary>
+    public FinetuneSettings? Finetune { get; init; }
+
+    /// <summary>The device, in words.</summary>
+    public required string Device { get; init; }
+
+    /// <summary>Version of this program.</summary>
+    public required string Version { get; init; }
+
+    /// <summary>The command line.</summary>
+    public required string Command { get; init; }
+
+    /// <summary>When, in UTC.</summary>
+    public required DateTime Time { get; init; }
+
+    /// <summary>One line of JSON.</summary>
+    public string ToJson() => JsonSerializer.Serialize(this, Format);
+
+    /// <summary>Appends records to a results file, all in one write so that lines of concurrent runs do not mix.</summary>
+    /// <exception cref="InputException">The file cannot be written.</exception>
+    public static void Append(string path, IEnumerable<ResultRecord> records)
+    {
+        try
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
+            File.AppendAllText(path, string.Concat(records.Select(record => record.ToJson() + "\n")));
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new InputException($"--results-db {path}: cannot be written ({error.Message})", error);
+        }
+    }
+}

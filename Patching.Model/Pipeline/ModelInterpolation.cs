@@ -1,0 +1,91 @@
+using System.Globalization;
+using Patching.Kernels;
+using Patching.Model.Clip;
+using Patching.Model.Weights;
+
+namespace Patching.Model.Pipeline;
+
+/// <summary>Interpolates two model files: all towers, tensor by tensor, so memory holds three tensors at a time whatever the size of the models.</summary>
+public static class ModelInterpolation
+{
+    /// <summary>
+    /// Writes <c>theta = (1 - alpha) theta0 + alpha theta1</c> for every alpha as <c>DIRECTORY/alpha=A</c>. Tensors that are equal in both models, such as a frozen text tower, keep their bits.
+    /// </summary>
+    /// <param name="device">Where to compute.</param>
+    /// <param name="zeroPath">theta0: a model directory or a safetensors file; its preprocessing and tokenizer go into the results.</param>
+    /// <param name="onePath">theta1, of the same architecture.</param>
+    /// <param name="alphas">Weights of theta1.</param>
+    /// <param name="directory">Where the models go.</param>
+    /// <param name="activation">The non-linearity, where the user states it.</param>
+    /// <param name="command">The command line, for the metadata.</param>
+    /// <param name="overwrite">Whether existing models may be replaced.</param>
+    /// <param name="progress">Called with models done and to do.</param>
+    /// <returns>The directories written.</returns>
+    /// <exception cref="InputException">The models cannot be used or do not fit together.</exception>
+    public static IReadOnlyList<string> Run(
+        Device device, string zeroPath, string onePath, IReadOnlyList<double> alphas, string directory, ActivationKind? activation, string command, bool overwrite,
+        Action<string, long, long>? progress = null)
+    {
+        using ClipCheckpoint zero = ClipCheckpoint.Open(zeroPath, activation), one = ClipCheckpoint.Open(onePath, activation);
+        if (zero.Config != one.Config)
+            throw new InputException($"{onePath}: not of the same architecture as {zeroPath} ({Difference(zero.Config, one.Config)})");
+        using Blender blender = new(device, ParameterTable.All(zero.Config).Max(spec => spec.Length));
+        List<string> written = [];
+        foreach (double alpha in alphas)
+        {
+            string target = Path.Combine(directory, PatchedModels.DirectoryName(alpha));
+            Dictionary<string, string> metadata = new()
+            {
+                ["alpha"] = alpha.ToString("R", CultureInfo.InvariantCulture),
+                ["base_model_sha256"] = zero.Sha256,
+                ["finetuned_model_sha256"] = one.Sha256,
+                ["command"] = command,
+            };
+            CheckpointWriter.Save(
+                target, zero.Config, zero.Preprocess, (spec, values) => blender.Blend(zero, one, spec, alpha, values), metadata: metadata,
+                tokenizerDirectory: zero.TokenizerDirectory, overwrite: overwrite);
+            written.Add(target);
+            progress?.Invoke("interpolate", written.Count, alphas.Count);
+        }
+        return written;
+    }
+
+    private static string Difference(ClipConfig a, ClipConfig b) =>
+        a.Activation != b.Activation ? $"activation {a.Activation} and {b.Activation}"
+        : a.Vision != b.Vision ? $"{a.Vision} and {b.Vision}"
+        : a.Text != b.Text ? "text towers differ"
+        : a.EmbeddingWidth != b.EmbeddingWidth ? $"embedding width {a.EmbeddingWidth} and {b.EmbeddingWidth}"
+        : "LayerNorm epsilon differs";
+
+    /// <summary>Three buffers on the device, each as long as the longest tensor.</summary>
+    private sealed class Blender : IDisposable
+    {
+        private readonly Device device;
+        private readonly Arena arena;
+        private readonly float[] other;
+        private Tensor zero;
+        private Tensor one;
+
+        public Blender(Device device, int longest)
+        {
+            this.device = device;
+            other = new float[longest];
+            arena = Arena.Allocate(device, "interpolation", a => (zero, one) = (a.Take("theta0", longest), a.Take("theta1", longest)));
+        }
+
+        public void Blend(ClipCheckpoint zeroFile, ClipCheckpoint oneFile, ParameterSpec spec, double alpha, Span<float> values)
+        {
+            Span<float> ofOne = other.AsSpan(0, spec.Length);
+            zeroFile.Read(spec, values);
+            oneFile.Read(spec, ofOne);
+            if (values.SequenceEqual(ofOne)) return;
+            Tensor a = zero.Prefix(spec.Length), b = one.Prefix(spec.Length);
+            a.CopyFrom(values);
+            b.CopyFrom(ofOne);
+            Interpolation.Forward(device, a, a, b, alpha);
+            a.CopyTo(values);
+        }
+
+        public void Dispose() => arena.Dispose();
+    }
+}

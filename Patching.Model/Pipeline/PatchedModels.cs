@@ -1,0 +1,94 @@
+using System.Globalization;
+using Patching.Kernels;
+using Patching.Model.Clip;
+using Patching.Model.Weights;
+
+namespace Patching.Model.Pipeline;
+
+/// <summary>
+/// The line between two models, <c>theta(alpha) = (1 - alpha) theta0 + alpha theta1</c>, as working weights on the device and as model directories on disk.
+/// </summary>
+public sealed class PatchedModels : IDisposable
+{
+    private const string AlphaKey = "alpha";
+    private const string BaseKey = "base_model_sha256";
+    private const string RecipeKey = "finetune_settings";
+
+    private readonly ClipModel model;
+    private readonly ParameterSet finetuned;
+    private readonly ParameterSet working;
+    private readonly VisionParameters workingTensors;
+    private double? current;
+
+    /// <summary>Prepares working weights; takes no ownership of the ends.</summary>
+    /// <param name="model">The model whose image tower is theta0.</param>
+    /// <param name="finetuned">theta1.</param>
+    public PatchedModels(ClipModel model, ParameterSet finetuned)
+    {
+        this.model = model;
+        this.finetuned = finetuned;
+        working = new ParameterSet(model.Device, "interpolated parameters", finetuned.Table);
+        workingTensors = new VisionParameters(working, model.Config);
+    }
+
+    /// <summary>The weights for one alpha, valid until the next call.</summary>
+    public VisionParameters At(double alpha)
+    {
+        if (current != alpha) Interpolation.Forward(model.Device, working.Flat, model.Vision.Flat, finetuned.Flat, alpha);
+        current = alpha;
+        return workingTensors;
+    }
+
+    /// <summary>Folder of one alpha's model: the shortest decimal that reads back as the same number, so no two alphas share a name.</summary>
+    public static string DirectoryName(double alpha) => "alpha=" + alpha.ToString("R", CultureInfo.InvariantCulture);
+
+    /// <summary>
+    /// Writes the model of one alpha as a complete model directory: the interpolated image tower, the base model's text tower and tokenizer. A directory that holds this very model already
+    /// is left as it is.
+    /// </summary>
+    /// <param name="parent">Where <see cref="DirectoryName"/> is made.</param>
+    /// <param name="alpha">Weight of theta1.</param>
+    /// <param name="recipe">What theta1 came from, for the metadata.</param>
+    /// <param name="command">The command line, for the metadata.</param>
+    /// <param name="overwrite">Whether another model of that name may be replaced.</param>
+    /// <returns>The directory.</returns>
+    public string Save(string parent, double alpha, string recipe, string command, bool overwrite)
+    {
+        string directory = Path.Combine(parent, DirectoryName(alpha));
+        Dictionary<string, string> metadata = new()
+        {
+            [AlphaKey] = alpha.ToString("R", CultureInfo.InvariantCulture),
+            [BaseKey] = model.Checkpoint.Sha256,
+            [RecipeKey] = recipe,
+            ["command"] = command,
+        };
+        if (IsSaved(directory, metadata)) return directory;
+        At(alpha);
+        HashSet<string> trained = [.. working.Table.Select(spec => spec.Name)];
+        CheckpointWriter.Save(
+            directory, model.Config, model.Checkpoint.Preprocess, (spec, values) =>
+            {
+                if (trained.Contains(spec.Name)) working.Fetch(spec, values);
+                else model.Checkpoint.Read(spec, values);
+            },
+            metadata: metadata, tokenizerDirectory: model.Checkpoint.TokenizerDirectory, overwrite: overwrite);
+        return directory;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => working.Dispose();
+
+    private static bool IsSaved(string directory, Dictionary<string, string> metadata)
+    {
+        if (!Directory.Exists(directory)) return false;
+        try
+        {
+            using ClipCheckpoint existing = ClipCheckpoint.Open(directory);
+            return new[] { AlphaKey, BaseKey, RecipeKey }.All(key => existing.Metadata.TryGetValue(key, out string? value) && value == metadata[key]);
+        }
+        catch (InputException)
+        {
+            return false;
+        }
+    }
+}

@@ -1,0 +1,102 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Patching.Model.Training;
+
+/// <summary>
+/// Everything that decides what a fine-tune computes. It is stored in every checkpoint; a checkpoint is continued, and a finished fine-tune reused, only where
+/// all of it is equal.
+/// </summary>
+public sealed record FinetuneSettings
+{
+    private static readonly JsonSerializerOptions Format = new()
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        NumberHandling = JsonNumberHandling.Strict,
+    };
+
+    /// <summary>The training data set, as named on the command line.</summary>
+    public required string TrainDataset { get; init; }
+
+    /// <summary>Images in it, so that a changed folder is noticed.</summary>
+    public required int TrainImages { get; init; }
+
+    /// <summary>SHA-256 of the base model's weights file.</summary>
+    public required string BaseModelSha256 { get; init; }
+
+    /// <summary>SHA-256 of the frozen head's key: templates and class names.</summary>
+    public required string HeadKey { get; init; }
+
+    /// <summary>Passes over the data.</summary>
+    public int Epochs { get; init; } = 10;
+
+    /// <summary>Highest learning rate.</summary>
+    public double LearningRate { get; init; } = 0.001;
+
+    /// <summary>AdamW's decoupled weight decay, applied to every trained tensor as in the original.</summary>
+    public double WeightDecay { get; init; } = 0.1;
+
+    /// <summary>Label smoothing.</summary>
+    public double LabelSmoothing { get; init; }
+
+    /// <summary>Images per step.</summary>
+    public int BatchSize { get; init; } = 128;
+
+    /// <summary>Steps of linear warm-up.</summary>
+    public int WarmupLength { get; init; } = 500;
+
+    /// <summary>Largest norm of the gradient.</summary>
+    public double ClipNorm { get; init; } = 1.0;
+
+    /// <summary>Decides the order of the images and their crops.</summary>
+    public int Seed { get; init; }
+
+    /// <summary>Steps of one pass; the last batch may be short.</summary>
+    [JsonIgnore]
+    public int StepsPerEpoch => (TrainImages + BatchSize - 1) / BatchSize;
+
+    /// <summary>Steps of the whole run.</summary>
+    [JsonIgnore]
+    public long TotalSteps => (long)StepsPerEpoch * Epochs;
+
+    /// <summary>The learning rate over the run.</summary>
+    [JsonIgnore]
+    public CosineSchedule Schedule => new(LearningRate, WarmupLength, TotalSteps);
+
+    /// <summary>Refuses settings that cannot train.</summary>
+    /// <param name="warmupWasAsked">Whether the user set the warm-up; the default one must not be longer than the run, or no step would reach the learning rate.</param>
+    /// <exception cref="InputException">A setting is impossible; the message names its flag.</exception>
+    public void Check(bool warmupWasAsked)
+    {
+        Require(Epochs >= 0, $"--epochs {Epochs}: must be 0 or more");
+        Require(BatchSize > 0, $"--batch-size {BatchSize}: must be 1 or more");
+        Require(double.IsFinite(LearningRate) && LearningRate >= 0, $"--lr {LearningRate}: must be a number of 0 or more");
+        Require(double.IsFinite(WeightDecay) && WeightDecay >= 0, $"--wd {WeightDecay}: must be a number of 0 or more");
+        Require(LabelSmoothing is >= 0 and < 1, $"--ls {LabelSmoothing}: must be in [0, 1)");
+        Require(WarmupLength >= 0, $"--warmup_length {WarmupLength}: must be 0 or more");
+        Require(double.IsFinite(ClipNorm) && ClipNorm > 0, $"--clip-norm {ClipNorm}: must be a positive number");
+        Require(
+            warmupWasAsked || Epochs == 0 || WarmupLength < TotalSteps,
+            $"--warmup_length: the default warm-up of {WarmupLength} steps is not shorter than the run of {TotalSteps} steps; try --warmup_length {TotalSteps / 10}");
+    }
+
+    /// <summary>One line of JSON with every setting; equal settings give equal text.</summary>
+    public string ToJson() => JsonSerializer.Serialize(this, Format);
+
+    /// <summary>Names of the settings in which two runs differ.</summary>
+    public static IReadOnlyList<string> Differences(string json, string otherJson)
+    {
+        using JsonDocument a = JsonDocument.Parse(json), b = JsonDocument.Parse(otherJson);
+        return
+        [
+            .. a.RootElement.EnumerateObject()
+                .Where(member => !b.RootElement.TryGetProperty(member.Name, out JsonElement other) || other.GetRawText() != member.Value.GetRawText())
+                .Select(member => member.Name),
+        ];
+    }
+
+    private static void Require(bool holds, FormattableString message)
+    {
+        if (!holds) throw new InputException(FormattableString.Invariant(message));
+    }
+}

@@ -1,0 +1,129 @@
+using Patching.Kernels;
+using Patching.Model.Clip;
+
+namespace Patching.Model.Training;
+
+/// <summary>What a training step did.</summary>
+/// <param name="Step">Steps done, this one included.</param>
+/// <param name="Loss">Mean loss of the batch.</param>
+/// <param name="GradientNorm">Norm of the whole gradient before clipping.</param>
+/// <param name="LearningRate">Learning rate of the step.</param>
+public sealed record StepReport(long Step, double Loss, double GradientNorm, double LearningRate);
+
+/// <summary>
+/// Fine-tunes the image tower under a frozen head: forward, cross-entropy, backward, clip to norm 1, AdamW (Loshchilov and Hutter 2019) with the original's
+/// settings. Holds weights, gradients and moments; one allocation each, made before the first step.
+/// </summary>
+public sealed class Finetuner : IDisposable
+{
+    private const float Beta1 = 0.9f;
+    private const float Beta2 = 0.999f;
+    private const float Epsilon = 1e-8f;
+
+    private readonly Device device;
+    private readonly VisionTransformer tower;
+    private readonly FinetuneSettings settings;
+    private readonly CosineSchedule schedule;
+    private readonly VisionActivations activations;
+    private readonly ImageClassifier classifier;
+    private readonly VisionParameters weights;
+    private readonly VisionParameters gradientTensors;
+    private readonly Arena norm;
+    private Tensor clip;
+    private Tensor normScratch;
+    private Tensor lastLosses;
+    private bool parametersDetached;
+
+    /// <summary>Allocates everything; weights start as a copy of <paramref name="initial"/>.</summary>
+    /// <exception cref="DeviceException">The device has not enough memory.</exception>
+    public Finetuner(Device device, ClipConfig config, VisionTransformer tower, ParameterSet initial, ZeroShotHead head, FinetuneSettings settings)
+    {
+        this.device = device;
+        this.tower = tower;
+        this.settings = settings;
+        schedule = settings.Schedule;
+        Parameters = new ParameterSet(device, "parameters", initial.Table);
+        Gradients = new ParameterSet(device, "gradients", initial.Table);
+        FirstMoment = new ParameterSet(device, "first moment", initial.Table);
+        SecondMoment = new ParameterSet(device, "second moment", initial.Table);
+        activations = VisionActivations.Allocate(device, config, settings.BatchSize, training: true);
+        classifier = new ImageClassifier(device, head, settings.BatchSize);
+        weights = new VisionParameters(Parameters, config);
+        gradientTensors = new VisionParameters(Gradients, config);
+        norm = Arena.Allocate(device, "gradient norm", arena =>
+        {
+            clip = arena.Take("norm_and_coefficient", 2);
+            normScratch = arena.Take("partial_sums", GradientNorm.ScratchLength);
+        });
+        Parameters.CopyFrom(initial);
+    }
+
+    /// <summary>The weights being trained.</summary>
+    public ParameterSet Parameters { get; }
+
+    /// <summary>Gradients of the last step, before clipping.</summary>
+    public ParameterSet Gradients { get; }
+
+    /// <summary>AdamW's running mean of gradients.</summary>
+    public ParameterSet FirstMoment { get; }
+
+    /// <summary>AdamW's running mean of squared gradients.</summary>
+    public ParameterSet SecondMoment { get; }
+
+    /// <summary>Steps done.</summary>
+    public long StepsDone { get; private set; }
+
+    /// <summary>Continues after <paramref name="steps"/> steps; parameters and moments must have been loaded.</summary>
+    public void ContinueFrom(long steps) => StepsDone = steps;
+
+    /// <summary>One training step.</summary>
+    /// <param name="pixels">Images [n, S, S, 3], n at most the batch size.</param>
+    /// <param name="labels">n class indices.</param>
+    public void Step(ReadOnlySpan<byte> pixels, ReadOnlySpan<int> labels)
+    {
+        VisionActivations batch = activations.Shrink(labels.Length);
+        batch.Images.CopyFrom(pixels);
+        Gradients.Clear();
+        tower.Forward(weights, batch);
+        (Tensor dFeatures, lastLosses) = classifier.Loss(batch.Features, labels, (float)settings.LabelSmoothing);
+        tower.Backward(weights, gradientTensors, batch, dFeatures);
+        GradientNorm.Forward(device, clip, Gradients.Flat, normScratch, (float)settings.ClipNorm);
+        AdamWSettings adamW = new((float)schedule.At(StepsDone), Beta1, Beta2, Epsilon, (float)settings.WeightDecay);
+        StepsDone++;
+        AdamW.Step(device, Parameters.Flat, FirstMoment.Flat, SecondMoment.Flat, Gradients.Flat, clip, adamW, checked((int)StepsDone));
+    }
+
+    /// <summary>Reads the loss and gradient norm of the last step; waits for the device.</summary>
+    /// <exception cref="DivergedException">A number is not finite: training cannot go on.</exception>
+    public StepReport Report()
+    {
+        device.Synchronize();
+        double loss = lastLosses.ToArray().Average(value => (double)value);
+        double gradientNorm = clip.ToArray()[0];
+        if (!double.IsFinite(loss) || !double.IsFinite(gradientNorm))
+            throw new DivergedException($"training diverged at step {StepsDone} (loss {loss}, gradient norm {gradientNorm}); lower --lr or lengthen --warmup_length");
+        return new StepReport(StepsDone, loss, gradientNorm, schedule.At(StepsDone - 1));
+    }
+
+    /// <summary>Hands the weights over to the caller, who disposes them; nothing but <see cref="Dispose"/> may be called afterwards.</summary>
+    public ParameterSet DetachParameters()
+    {
+        parametersDetached = true;
+        return Parameters;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (!parametersDetached) Parameters.Dispose();
+        Gradients.Dispose();
+        FirstMoment.Dispose();
+        SecondMoment.Dispose();
+        activations.Dispose();
+        classifier.Dispose();
+        norm.Dispose();
+    }
+}
+
+/// <summary>The loss or the gradient is no longer a finite number. The message is one line for the user; the program ends with code 1.</summary>
+public sealed class DivergedException(string message) : Exception(message);

@@ -1,0 +1,135 @@
+using NUnit.Framework;
+using Patching.Kernels;
+using Patching.Model.Clip;
+using Patching.Model.Data;
+using Patching.Model.Weights;
+
+namespace Patching.Tests.Model.Clip;
+
+/// <summary>Every activation of the image tower and the outputs of both towers against the reference values.</summary>
+[TestFixture(DeviceKind.Host)]
+[TestFixture(DeviceKind.Simulator)]
+internal sealed class GoldenForwardTests(DeviceKind kind)
+{
+    private const double Max = 2e-5;
+    private const double Relative = 2e-6;
+
+    private Device device = null!;
+
+    [OneTimeSetUp]
+    public void OpenDevice() => device = Device.Open(kind);
+
+    [OneTimeTearDown]
+    public void CloseDevice() => device.Dispose();
+
+    [TestCase("tiny", "hf")]
+    [TestCase("tiny", "openai.safetensors")]
+    [TestCase("medium-vision", "hf")]
+    public void ImageTowerMatches(string name, string checkpoint)
+    {
+        if (kind == DeviceKind.Simulator && (name != "tiny" || checkpoint != "hf")) Assert.Ignore("one model is enough for the simulator");
+        using GoldenModel golden = new(Repository.Shared("golden", name));
+        using ClipModel model = ClipModel.Open(device, Repository.Shared("golden", name, checkpoint));
+        int batch = golden.Floats("forward", "image_features").Length / model.Config.EmbeddingWidth;
+        using VisionActivations a = VisionActivations.Allocate(device, model.Config, batch, training: true);
+        a.Images.CopyFrom(golden.Pixels(0, batch, model.Config.Vision.ImageSize));
+        model.Tower.Forward(new VisionParameters(model.Vision, model.Config), a);
+
+        Check(a.PatchEmbeddings, "visual.conv1_NPD");
+        Check(a.Embedded, "visual.embed_plus_pos_NLD");
+        Check(a.Streams[0], "visual.ln_pre_NLD");
+        Check(a.Blocks[0].PreActivation, "visual.block0.c_fc_NLD");
+        for (int layer = 0; layer < model.Config.Vision.Layers; layer++) Check(a.Streams[layer + 1], $"visual.block{layer}_NLD");
+        Check(a.PooledNormalized, "visual.ln_post_ND");
+        Check(a.Features, "image_features");
+
+        void Check(Tensor actual, string tensor) => GoldenModel.AssertClose(actual, golden.Floats("forward", tensor), Max, Relative, tensor);
+    }
+
+    [TestCase("hf")]
+    [TestCase("openai.safetensors")]
+    public void InferenceGivesTheSameFeaturesAsTraining(string checkpoint)
+    {
+        using GoldenModel golden = new(Repository.Shared("golden", "tiny"));
+        using ClipModel model = ClipModel.Open(device, Repository.Shared("golden", "tiny", checkpoint));
+        VisionParameters weights = new(model.Vision, model.Config);
+        using VisionActivations training = VisionActivations.Allocate(device, model.Config, 8, training: true);
+        using VisionActivations inference = VisionActivations.Allocate(device, model.Config, 8, training: false);
+        byte[] pixels = golden.Pixels(0, 8, 32);
+        foreach (VisionActivations a in (VisionActivations[])[training, inference])
+        {
+            a.Images.CopyFrom(pixels);
+            model.Tower.Forward(weights, a);
+        }
+        Assert.That(inference.Features.ToArray(), Is.EqualTo(training.Features.ToArray()));
+
+        VisionActivations three = inference.Shrink(3);
+        three.Images.CopyFrom(pixels.AsSpan(0, 3 * 32 * 32 * 3));
+        model.Tower.Forward(weights, three);
+        GoldenModel.AssertClose(three.Features, golden.Floats("forward", "image_features")[..(3 * 64)], Max, Relative, "a batch of three");
+    }
+
+    [TestCase("hf")]
+    [TestCase("openai.safetensors")]
+    public void TextTowerMatches(string checkpoint)
+    {
+        using GoldenModel golden = new(Repository.Shared("golden", "tiny"));
+        using ClipCheckpoint opened = ClipCheckpoint.Open(Repository.Shared("golden", "tiny", checkpoint));
+        using ParameterSet text = new(device, "text", ParameterTable.Text(opened.Config));
+        text.Load(opened.Read);
+        int[] tokens = golden.Ints("inputs", "tokens");
+        int[][] rows = [.. tokens.Chunk(77)];
+        TextTransformer tower = new(device, opened.Config);
+        // Two texts are so long that the original lost their end-of-text token and pooled at position 0; the rest must agree whatever the model's pooling rule.
+        int[] usable = [.. Enumerable.Range(0, rows.Length).Where(i => rows[i].Contains(49407))];
+        float[] features = tower.Encode(text, [.. usable.Select(i => rows[i])], batchSize: 3);
+        float[] expected = golden.Floats("forward", "text_features");
+        float[] chosen = [.. usable.SelectMany(i => expected.AsSpan(i * 64, 64).ToArray())];
+        (double max, double relative) = GoldenModel.Distance(features, chosen);
+        Assert.That(max, Is.LessThanOrEqualTo(Max));
+        Assert.That(relative, Is.LessThanOrEqualTo(Relative));
+    }
+
+    [Test]
+    public void StandInFeaturesAndHeadsMatch()
+    {
+        using SafetensorsFile inputs = SafetensorsFile.Open(Repository.Shared("standin", "inputs.safetensors"));
+        using SafetensorsFile forward = SafetensorsFile.Open(Repository.Shared("standin", "forward.safetensors"));
+        using SafetensorsFile heads = SafetensorsFile.Open(Repository.Shared("standin", "heads.safetensors"));
+        using ClipModel model = ClipModel.Open(device, Repository.Shared("standin", "hf"));
+        foreach (string name in heads.Tensors.Keys)
+        {
+            ZeroShotPrompts prompts = ZeroShotPrompts.For(name);
+            ZeroShotHead head = model.BuildHead(prompts.ClassNames, prompts.Templates);
+            float[] expected = new float[640];
+            heads.ReadFloat32(name, expected);
+            (double max, _) = GoldenModel.Distance(head.Weights, expected);
+            Assert.That(max, Is.LessThanOrEqualTo(2e-5), name);
+        }
+        float[] features = new float[16 * 64];
+        forward.ReadFloat32("image_features", features);
+        float[] planes = new float[16 * 3 * 28 * 28];
+        inputs.ReadFloat32("images", planes);
+        using VisionActivations a = VisionActivations.Allocate(device, model.Config, 16, training: false);
+        a.Images.CopyFrom(GoldenModel.Pixels(planes, 16, 28));
+        model.Tower.Forward(new VisionParameters(model.Vision, model.Config), a);
+        GoldenModel.AssertClose(a.Features, features, 5e-5, 5e-6, "stand-in features");
+    }
+
+    [Test]
+    public void HeadsOfManyDataSetsMatch()
+    {
+        using ClipModel model = ClipModel.Open(device, Repository.Shared("golden", "tiny", "hf"), tokenizerDirectory: Repository.Shared("golden", "hf_tokenizer"));
+        using SafetensorsFile heads = SafetensorsFile.Open(Repository.Shared("golden", "heads", "heads.safetensors"));
+        foreach (string name in (string[])["MNIST", "FashionMNIST", "CIFAR10", "EuroSAT", "GTSRB", "KITTI"])
+        {
+            if (kind == DeviceKind.Simulator && name != "KITTI") continue;
+            ZeroShotPrompts prompts = ZeroShotPrompts.For(name);
+            ZeroShotHead head = model.BuildHead(prompts.ClassNames, prompts.Templates);
+            float[] expected = new float[heads.Tensors[name].Elements];
+            heads.ReadFloat32(name, expected);
+            (double max, _) = GoldenModel.Distance(head.Weights, expected);
+            Assert.That(max, Is.LessThanOrEqualTo(2e-5), name);
+        }
+    }
+}
