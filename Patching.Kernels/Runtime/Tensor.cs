@@ -64,14 +64,14 @@ public readonly struct Tensor
     public Tensor SliceRows(int first, int count)
     {
         long rowBytes = (long)Columns * Type.Bytes();
-        return new Tensor(memory.SubView(first * rowBytes, count * rowBytes), Type, new Shape(count, Columns));
+        return new Tensor(Cut(first * rowBytes, count * rowBytes), Type, new Shape(count, Columns));
     }
 
     /// <summary>The first elements of this memory under another, not larger shape: how a short last batch uses buffers made for a full one.</summary>
     public Tensor Prefix(params ReadOnlySpan<int> extents)
     {
         Shape shape = new(extents);
-        return new Tensor(memory.SubView(0, shape.Count * Type.Bytes()), Type, shape);
+        return new Tensor(Cut(0, shape.Count * Type.Bytes()), Type, shape);
     }
 
     /// <summary>Copies all elements from the processor's memory.</summary>
@@ -133,6 +133,9 @@ public readonly struct Tensor
     public override string ToString() => Exists ? $"{Type}{Shape}" : "no tensor";
 
     private Accelerator Accelerator => memory.GetAccelerator();
+
+    // A tensor of an arena that is only being planned has no memory to cut.
+    private ArrayView<byte> Cut(long offset, long bytes) => memory.IsValid ? memory.SubView(offset, bytes) : default;
 
     private ArrayView<byte> As(ElementType type) => Type == type
         ? memory

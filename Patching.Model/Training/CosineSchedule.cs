@@ -13,7 +13,7 @@ public sealed record CosineSchedule(double BaseRate, long WarmupSteps, long Tota
     public double At(long step)
     {
         if (step < WarmupSteps) return BaseRate * (step + 1) / WarmupSteps;
-        double progress = (double)(step - WarmupSteps) / (TotalSteps - WarmupSteps);
-        return 0.5 * (1 + Math.Cos(Math.PI * progress)) * BaseRate;
+        // In the original's order of operations, so that every value agrees to the last bit.
+        return 0.5 * (1 + Math.Cos(Math.PI * (step - WarmupSteps) / (TotalSteps - WarmupSteps))) * BaseRate;
     }
 }
