@@ -171,7 +171,7 @@ public static class CheckpointWriter
         IEnumerable<string> present = Directory.EnumerateFileSystemEntries(target).Select(entry => Path.GetFileName(entry));
         string? other = present.FirstOrDefault(name => !ours.Contains(name));
         if (other is not null)
-            throw new InputException($"{directory}: holds '{HostileText.Show(other)}', which is no checkpoint file; name another directory");
+            throw new InputException($"{directory}: holds '{HostileText.Show(other)}', which is no checkpoint file; name another one");
     }
 
     private static void Replace(string temporary, string target)

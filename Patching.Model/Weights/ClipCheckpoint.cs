@@ -114,7 +114,7 @@ public sealed class ClipCheckpoint : IDisposable
             long broken = FloatConversion.CountNonFinite(part);
             if (broken > 0)
                 throw new InputException(
-                    $"{_file.Path}: tensor '{stored.Name}' holds {broken} NaN or infinite values among {part.Length}; use another checkpoint");
+                    $"{_file.Path}: tensor '{stored.Name}' holds {broken} NaN or infinite values among {part.Length}; the file is damaged");
         }
     }
 

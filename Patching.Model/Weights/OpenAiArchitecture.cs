@@ -80,7 +80,7 @@ internal static class OpenAiArchitecture
             needed.AddRange([("token_embedding.weight", 2), ("positional_embedding", 2), ("transformer.resblocks.0.mlp.c_fc.weight", 2)]);
         string[] problems = [.. needed.Select(tensor => Problem(file, tensor.Name, tensor.Rank)).OfType<string>()];
         if (problems.Length > 0)
-            throw new InputException($"{file.Path}: the architecture cannot be inferred: {string.Join("; ", problems)}; give a complete file");
+            throw new InputException($"{file.Path}: does not show its architecture: {string.Join("; ", problems)}; give a complete file");
     }
 
     private static string? Problem(SafetensorsFile file, string name, int rank)
@@ -112,7 +112,7 @@ internal static class OpenAiArchitecture
     private static int Heads(SafetensorsFile file, int width) => width % HeadSize == 0
         ? width / HeadSize
         : throw new InputException(
-            $"{file.Path}: width {width} is not a multiple of {HeadSize}, so the number of heads is unknown; use a directory with a config.json");
+            $"{file.Path}: width {width} is not a multiple of {HeadSize}, so its number of heads is unknown; add a config.json");
 
     private static int Product(SafetensorsFile file, int grid, int patch)
     {
