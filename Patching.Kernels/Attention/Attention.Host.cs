@@ -118,7 +118,7 @@ public static partial class Attention
         Vector<float> sum = default;
         for (int j = 0; j < visible; j += Vector<float>.Count)
         {
-            Vector<float> p = VectorMath.Exp((Vector.Load(scores + j) - new Vector<float>(max)) * scale);
+            Vector<float> p = PowerOfTwo.Of((Vector.Load(scores + j) - new Vector<float>(max)) * (scale * PowerOfTwo.Log2E));
             p.Store(scores + j);
             sum += p;
         }

@@ -109,21 +109,25 @@ public static partial class Attention
         int j = 0;
         for (; j + lanes <= visible; j += lanes)
         {
-            Vector<float> probability = VectorMath.Exp(Vector.Load(p + j) * scale - new Vector<float>(logSumExp));
+            Vector<float> probability = Probability(p + j, scale, logSumExp);
             probability.Store(p + j);
             (probability * scale * (Vector.Load(ds + j) - new Vector<float>(delta))).Store(ds + j);
         }
         if (j < visible)
         {
             Vector<int> inside = FirstLanes(visible - j);
-            Vector<float> probability = VectorMath.Exp(Vector.Load(p + j) * scale - new Vector<float>(logSumExp));
+            Vector<float> probability = Vector.ConditionalSelect(inside, Probability(p + j, scale, logSumExp), default);
+            probability.Store(p + j);
             Vector<float> gradient = probability * scale * (Vector.Load(ds + j) - new Vector<float>(delta));
-            Vector.ConditionalSelect(inside, probability, default).Store(p + j);
             Vector.ConditionalSelect(inside, gradient, default).Store(ds + j);
             j += lanes;
         }
         for (; j < keys; j++) p[j] = ds[j] = 0;
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static unsafe Vector<float> Probability(float* scores, float scale, float logSumExp) =>
+        PowerOfTwo.Of(Vector.MultiplyAddEstimate(Vector.Load(scores), new Vector<float>(scale), new Vector<float>(-logSumExp)) * PowerOfTwo.Log2E);
 
     /// <summary>delta_i = dy_i . y_i for every query of a pair.</summary>
     private static unsafe void Deltas(float* delta, float* dy, float* y, AttentionShape shape)
