@@ -26,17 +26,17 @@ public static partial class PatchEmbedding
         });
     }
 
+    /// <summary>One channel after the other, so that the row is written from its start to its end.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static unsafe void UnfoldPatch(float* row, byte* corner, float* table, long stride, int patchSize)
     {
-        long area = (long)patchSize * patchSize;
-        for (int y = 0; y < patchSize; y++, corner += stride, row += patchSize)
+        for (int channel = 0; channel < 3; channel++, table += 256)
         {
-            for (int x = 0; x < patchSize; x++)
+            byte* line = corner + channel;
+            for (int y = 0; y < patchSize; y++, line += stride)
             {
-                row[x] = table[corner[3 * x]];
-                row[area + x] = table[256 + corner[3 * x + 1]];
-                row[2 * area + x] = table[512 + corner[3 * x + 2]];
+                byte* pixel = line;
+                for (float* end = row + patchSize; row < end; row++, pixel += 3) *row = table[*pixel];
             }
         }
     }

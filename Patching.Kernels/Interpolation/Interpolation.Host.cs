@@ -30,8 +30,14 @@ public static partial class Interpolation
     {
         float* py = y.HostFloats, p = source.HostFloats;
         if (py == p) return;
-        threads.For(y.Count,
-            (first, end) => Buffer.MemoryCopy(p + first, py + first, (end - first) * sizeof(float), (end - first) * sizeof(float)), 64);
+        bool streams = Streams(py, y.Count);
+        threads.For(y.Count, (first, end) =>
+        {
+            if (streams)
+                StreamCopy(py + first, p + first, end - first);
+            else
+                Buffer.MemoryCopy(p + first, py + first, (end - first) * sizeof(float), (end - first) * sizeof(float));
+        }, 64);
     }
 
     private static unsafe bool Streams(float* y, long count) => count >= StreamingCount && (nuint)y % (nuint)sizeof(Vector<float>) == 0;
@@ -56,6 +62,15 @@ public static partial class Interpolation
             (w0 * Vector.Load(theta0 + i) + w1 * Vector.Load(theta1 + i)).StoreAlignedNonTemporal(y + i);
         StoreRange(y + i, theta0 + i, theta1 + i, count - i, weight0, weight1);
         // Non-temporal stores become visible to other threads in order only after a fence.
+        Thread.MemoryBarrier();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static unsafe void StreamCopy(float* y, float* source, long count)
+    {
+        long i = 0;
+        for (; i + Vector<float>.Count <= count; i += Vector<float>.Count) Vector.Load(source + i).StoreAlignedNonTemporal(y + i);
+        for (; i < count; i++) y[i] = source[i];
         Thread.MemoryBarrier();
     }
 }
