@@ -138,7 +138,9 @@ public sealed class HostThreads : IDisposable
             {
                 if (spins < SpinsBeforeSleep)
                 {
-                    Thread.SpinWait(8);
+                    // Yielding now and then keeps a launch cheap when members share a core with each other or with other work.
+                    if (spins % 32 == 31) Thread.Yield();
+                    else Thread.SpinWait(8);
                     continue;
                 }
                 Interlocked.Exchange(ref asleep, 1);

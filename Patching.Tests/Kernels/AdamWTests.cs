@@ -6,7 +6,7 @@ using static Patching.Tests.Kernels.Reference;
 
 namespace Patching.Tests.Kernels;
 
-internal sealed class AdamWTests(DeviceKind kind, int threads) : ElementwiseTest(kind, threads)
+internal sealed class AdamWTests(DeviceKind kind, int threads) : KernelTest(kind, threads)
 {
     private static readonly AdamWSettings Settings = new(1e-3, 0.9, 0.98, 1e-6, 0.2);
 

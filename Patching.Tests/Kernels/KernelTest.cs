@@ -93,6 +93,9 @@ internal abstract class KernelTest(DeviceKind kind, int threads)
     internal static void AssertClose(float[] actual, double[] reference, double[] plainFloat, string what)
     {
         Assert.That(actual, Has.Length.EqualTo(reference.Length), what);
+        // NUnit orders NaN below every number, so a bound on the error alone would let it pass.
+        Assert.That(reference, Has.None.NaN, $"{what}: reference");
+        Assert.That(Array.FindIndex(actual, float.IsNaN), Is.EqualTo(-1), $"{what}: first element that is NaN");
         (double plainMax, double plainNorm) = Distance(plainFloat, reference);
         (double max, double norm) = Distance([.. actual.Select(v => (double)v)], reference);
         double largest = reference.Length == 0 ? 0 : reference.Max(Math.Abs);

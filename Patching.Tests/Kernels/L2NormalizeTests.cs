@@ -6,7 +6,7 @@ using static Patching.Tests.Kernels.Reference;
 
 namespace Patching.Tests.Kernels;
 
-internal sealed class L2NormalizeTests(DeviceKind kind, int threads) : ElementwiseTest(kind, threads)
+internal sealed class L2NormalizeTests(DeviceKind kind, int threads) : KernelTest(kind, threads)
 {
     [Test]
     public void ForwardMatchesDoublePrecision(

@@ -6,7 +6,7 @@ using static Patching.Tests.Kernels.Reference;
 
 namespace Patching.Tests.Kernels;
 
-internal sealed class LayerNormTests(DeviceKind kind, int threads) : ElementwiseTest(kind, threads)
+internal sealed class LayerNormTests(DeviceKind kind, int threads) : KernelTest(kind, threads)
 {
     private const float Epsilon = 1e-5f;
 

@@ -3,7 +3,7 @@ using Patching.Kernels;
 
 namespace Patching.Tests.Kernels;
 
-internal sealed class PatchEmbeddingTests(DeviceKind kind, int threads) : ElementwiseTest(kind, threads)
+internal sealed class PatchEmbeddingTests(DeviceKind kind, int threads) : KernelTest(kind, threads)
 {
     [TestCase(1, 4, 4)]
     [TestCase(1, 1, 1)]

@@ -3,7 +3,7 @@ using Patching.Kernels;
 
 namespace Patching.Tests.Kernels;
 
-internal sealed class RowSelectionTests(DeviceKind kind, int threads) : ElementwiseTest(kind, threads)
+internal sealed class RowSelectionTests(DeviceKind kind, int threads) : KernelTest(kind, threads)
 {
     [Test]
     public void GatherCopiesRows([Values(1, 8, 13)] int width)

@@ -3,7 +3,7 @@ using Patching.Kernels;
 
 namespace Patching.Tests.Kernels;
 
-internal sealed class TokenEmbeddingTests(DeviceKind kind, int threads) : ElementwiseTest(kind, threads)
+internal sealed class TokenEmbeddingTests(DeviceKind kind, int threads) : KernelTest(kind, threads)
 {
     [Test]
     public void AddsTheRowOfTheIdAndThePosition([Values(1, 3)] int batch, [Values(1, 7)] int length, [Values(1, 8, 19)] int width)
