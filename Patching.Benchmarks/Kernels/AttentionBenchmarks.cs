@@ -11,9 +11,9 @@ using Patching.Kernels;
 namespace Patching.Benchmarks.Kernels;
 
 /// <summary>
-/// Attention at the shapes of real models, beside a loop of nothing but multiply-adds on the same threads in the same run: its rate is the peak that the last
-/// column refers to. Forward counts 4 D operations per visible (query, key) pair (two products), backward 10 D (five products); causal attention has T (T + 1) / 2
-/// visible pairs, so that column is about useful work.
+/// Attention at the shapes of real models, beside a loop of nothing but multiply-adds on the same threads in the same run: its rate is
+/// the peak that the last column refers to. Forward counts 4 D operations per visible (query, key) pair (two products), backward 10 D
+/// (five products); causal attention has T (T + 1) / 2 visible pairs, so that column is about useful work.
 /// </summary>
 [Config(typeof(Columns))]
 public unsafe class AttentionBenchmarks
@@ -182,7 +182,8 @@ public unsafe class AttentionBenchmarks
         protected override double? Number(Summary summary, BenchmarkCase benchmark)
         {
             BenchmarkReport? peak = summary.Reports.FirstOrDefault(report =>
-                report.BenchmarkCase.Descriptor.WorkloadMethod.Name == nameof(Peak) && report.BenchmarkCase.Parameters.Equals(benchmark.Parameters));
+                report.BenchmarkCase.Descriptor.WorkloadMethod.Name == nameof(Peak)
+                    && report.BenchmarkCase.Parameters.Equals(benchmark.Parameters));
             return 100 * GigaflopsOf(summary[benchmark]) / GigaflopsOf(peak);
         }
     }

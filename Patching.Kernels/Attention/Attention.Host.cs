@@ -6,12 +6,14 @@ using System.Runtime.Intrinsics.X86;
 namespace Patching.Kernels;
 
 /// <content>
-/// Forward on the host: every (sequence, head) pair belongs to one thread. K transposed and V are packed once per pair; then blocks of query rows go through
-/// scores, softmax and the product with V while their scores stay in the thread's second-level cache.
+/// Forward on the host: every (sequence, head) pair belongs to one thread. K transposed and V are packed once per pair; then blocks of
+/// query rows go through scores, softmax and the product with V while their scores stay in the thread's second-level cache.
 /// </content>
 public static partial class Attention
 {
-    /// <summary>Query rows of one block: a multiple of the register tile's rows, so that tiles of queries and of keys have the same boundaries.</summary>
+    /// <summary>
+    /// Query rows of one block: a multiple of the register tile's rows, so that tiles of queries and of keys have the same boundaries.
+    /// </summary>
     private const int BlockRows = 10 * RegisterTile.MaxRows;
 
     private static unsafe void ForwardHost(HostThreads threads, Tensor y, Tensor logSumExp, Tensor qkv, AttentionShape shape, bool causal)
@@ -29,7 +31,8 @@ public static partial class Attention
         });
     }
 
-    private static unsafe void ForwardPair(float* y, float* logSumExp, float* q, float* nextQ, AttentionShape shape, bool causal, in ForwardScratch scratch)
+    private static unsafe void ForwardPair(
+        float* y, float* logSumExp, float* q, float* nextQ, AttentionShape shape, bool causal, in ForwardScratch scratch)
     {
         int tokens = shape.Tokens, size = shape.HeadSize;
         nint projectionRow = 3 * shape.Width, tokenRow = shape.Width;
@@ -38,7 +41,8 @@ public static partial class Attention
         for (int first = 0; first < tokens; first += BlockRows)
         {
             int rows = Math.Min(BlockRows, tokens - first);
-            scratch.KeysTransposed.MultiplyRows(rows, q + first * projectionRow, projectionRow, scratch.Scores, scratch.ScoreRow, causal ? first : -1);
+            scratch.KeysTransposed.MultiplyRows(
+                rows, q + first * projectionRow, projectionRow, scratch.Scores, scratch.ScoreRow, causal ? first : -1);
             for (int row = 0; row < rows; row += RegisterTile.MaxRows)
             {
                 int tile = Math.Min(RegisterTile.MaxRows, rows - row);
@@ -55,12 +59,13 @@ public static partial class Attention
     }
 
     /// <summary>
-    /// Asks for the next pair's rows while this one computes: the rows of a head lie 3C floats apart, which no hardware prefetcher follows, and waiting for them
-    /// took as long as the arithmetic.
+    /// Asks for the next pair's rows while this one computes: the rows of a head lie 3C floats apart, which no hardware prefetcher
+    /// follows, and waiting for them took as long as the arithmetic.
     /// </summary>
     private static unsafe void PrefetchProjections(float* q, int first, int rows, AttentionShape shape)
     {
-        for (int part = 0; part < 3; part++) Prefetch(q + part * shape.Width + (long)first * 3 * shape.Width, 3 * shape.Width, rows, shape.HeadSize);
+        long stride = 3 * shape.Width;
+        for (int part = 0; part < 3; part++) Prefetch(q + part * shape.Width + first * stride, stride, rows, shape.HeadSize);
     }
 
     private static unsafe void Prefetch(float* data, long stride, int rows, int columns)
@@ -73,8 +78,8 @@ public static partial class Attention
 
     /// <summary>
     /// Turns the raw dot products of a tile of queries into exp((s - max) / sqrt(D)) for the keys they see and zero for the others up to
-    /// <paramref name="keys"/>. Subtracting the maximum before scaling is exact where it matters: the largest term is exp(0). All rows go through one stage
-    /// before the next begins, so that the reductions of one row overlap with those of the others.
+    /// <paramref name="keys"/>. Subtracting the maximum before scaling is exact where it matters: the largest term is exp(0). All rows go
+    /// through one stage before the next begins, so that the reductions of one row overlap with those of the others.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static unsafe void Softmax(
@@ -93,7 +98,10 @@ public static partial class Attention
         }
     }
 
-    /// <summary>The largest of the visible scores; the rest of their last vector becomes minus infinity, what follows up to <paramref name="keys"/> zero.</summary>
+    /// <summary>
+    /// The largest of the visible scores; the rest of their last vector becomes minus infinity, what follows up to
+    /// <paramref name="keys"/> zero.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static unsafe float MaskAndLargest(float* scores, int visible, int keys)
     {
@@ -153,7 +161,9 @@ public static partial class Attention
         for (; j < count; j++) destination[j] = source[j] * factor;
     }
 
-    /// <summary>The pairs are divided evenly; each is computed in the same way whoever does it, so results do not depend on the number of threads.</summary>
+    /// <summary>
+    /// The pairs are divided evenly; each is computed in the same way whoever does it, so results do not depend on the number of threads.
+    /// </summary>
     private static long FirstPair(AttentionShape shape, HostThreads threads, int member) => (long)shape.Pairs * member / threads.Count;
 
     /// <summary>Where the first token of a pair starts in y.</summary>
@@ -165,8 +175,8 @@ public static partial class Attention
         pair / shape.Heads * shape.Tokens * 3 * shape.Width + pair % shape.Heads * shape.HeadSize;
 
     /// <summary>
-    /// Floats between rows of a block of scores: whole vectors, and an odd number of cache lines so that a column of the block, which backward walks along, is
-    /// spread over all sets of the first-level cache.
+    /// Floats between rows of a block of scores: whole vectors, and an odd number of cache lines so that a column of the block, which
+    /// backward walks along, is spread over all sets of the first-level cache.
     /// </summary>
     private static int ScoreRowOf(int tokens)
     {

@@ -4,13 +4,14 @@ using System.Runtime.CompilerServices;
 namespace Patching.Kernels;
 
 /// <content>
-/// Backward on the host, one pass per (sequence, head): for each block of query rows the scores and dp are recomputed, turned into p and ds, and these two
-/// blocks feed all three gradients. dk and dv of the pair grow in the thread's scratch and are written once at the end.
+/// Backward on the host, one pass per (sequence, head): for each block of query rows the scores and dp are recomputed, turned into p and
+/// ds, and these two blocks feed all three gradients. dk and dv of the pair grow in the thread's scratch and are written once at the end.
 /// </content>
 public static partial class Attention
 {
     private static unsafe void BackwardHost(
-        HostThreads threads, Tensor dqkv, Tensor dy, Tensor y, Tensor qkv, Tensor logSumExp, Tensor delta, AttentionShape shape, bool causal)
+        HostThreads threads, Tensor dqkv, Tensor dy, Tensor y, Tensor qkv, Tensor logSumExp, Tensor delta, AttentionShape shape,
+        bool causal)
     {
         float* pdqkv = dqkv.HostFloats, pdy = dy.HostFloats, py = y.HostFloats, pqkv = qkv.HostFloats;
         float* psaved = logSumExp.HostFloats, pdelta = delta.HostFloats;
@@ -23,13 +24,15 @@ public static partial class Attention
                 Deltas(pdelta + query, pdy + token, py + token, shape);
                 long next = Math.Min(pair + 1, shape.Pairs - 1);
                 NextPair prefetch = new(pqkv + ProjectionStart(next, shape), pdy + TokenStart(next, shape), py + TokenStart(next, shape));
-                BackwardPair(pdqkv + projection, pdy + token, pqkv + projection, psaved + query, pdelta + query, prefetch, shape, causal, scratch);
+                BackwardPair(
+                    pdqkv + projection, pdy + token, pqkv + projection, psaved + query, pdelta + query, prefetch, shape, causal, scratch);
             }
         });
     }
 
     private static unsafe void BackwardPair(
-        float* dq, float* dy, float* q, float* logSumExp, float* delta, in NextPair next, AttentionShape shape, bool causal, in BackwardScratch scratch)
+        float* dq, float* dy, float* q, float* logSumExp, float* delta, in NextPair next, AttentionShape shape, bool causal,
+        in BackwardScratch scratch)
     {
         int tokens = shape.Tokens, size = shape.HeadSize;
         nint projectionRow = 3 * shape.Width, tokenRow = shape.Width;
@@ -49,7 +52,8 @@ public static partial class Attention
                 Prefetch(next.Y + (first + row) * tokenRow, tokenRow, 1, size);
                 PrefetchProjections(next.Q, first + row, 1, shape);
                 ScoreGradients(
-                    scratch.P + row * scratch.ScoreRow, scratch.Ds + row * scratch.ScoreRow, visible, keys, logSumExp[first + row], delta[first + row], size);
+                    scratch.P + row * scratch.ScoreRow, scratch.Ds + row * scratch.ScoreRow, visible, keys, logSumExp[first + row],
+                    delta[first + row], size);
             }
             QueryGradients(dq + first * projectionRow, projectionRow, first, rows, shape, causal, scratch);
             PackedMatrix queries = new(scratch.RowBlock, rows, size);
@@ -81,25 +85,26 @@ public static partial class Attention
     }
 
     /// <summary>
-    /// What a block of queries contributes to dk (with ds and q) or dv (with p and dy): the transposed block of scores times the block of rows. The first block that
-    /// reaches a key writes, later ones accumulate.
+    /// What a block of queries contributes to dk (with ds and q) or dv (with p and dy): the transposed block of scores times the block of
+    /// rows. The first block that reaches a key writes, later ones accumulate.
     /// </summary>
     private static unsafe void KeyGradients(
-        float* gradient, float* scores, PackedMatrix rowBlock, int first, int rows, AttentionShape shape, bool causal, in BackwardScratch scratch)
+        float* gradient, float* scores, PackedMatrix rowBlock, int first, int rows, AttentionShape shape, bool causal,
+        in BackwardScratch scratch)
     {
         int keys = causal ? first + rows : shape.Tokens;
         for (int key = 0; key < keys; key += RegisterTile.MaxRows)
         {
             int tile = Math.Min(RegisterTile.MaxRows, keys - key), from = causal ? Math.Max(0, key - first) : 0;
             rowBlock.MultiplyTile(
-                tile, from, rows, scores + from * scratch.ScoreRow + key, 1, scratch.ScoreRow, gradient + key * scratch.OutputRow, scratch.OutputRow,
-                shape.HeadSize, causal ? key < first : first > 0);
+                tile, from, rows, scores + from * scratch.ScoreRow + key, 1, scratch.ScoreRow, gradient + key * scratch.OutputRow,
+                scratch.OutputRow, shape.HeadSize, causal ? key < first : first > 0);
         }
     }
 
     /// <summary>
-    /// One query: raw dot products become p, and dp becomes ds, for the <paramref name="visible"/> keys; both become zero for the others up to
-    /// <paramref name="keys"/>.
+    /// One query: raw dot products become p, and dp becomes ds, for the <paramref name="visible"/> keys; both become zero for the others
+    /// up to <paramref name="keys"/>.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static unsafe void ScoreGradients(float* p, float* ds, int visible, int keys, float logSumExp, float delta, int size)
@@ -127,7 +132,8 @@ public static partial class Attention
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static unsafe Vector<float> Probability(float* scores, float scale, float logSumExp) =>
-        PowerOfTwo.Of(Vector.MultiplyAddEstimate(Vector.Load(scores), new Vector<float>(scale), new Vector<float>(-logSumExp)) * PowerOfTwo.Log2E);
+        PowerOfTwo.Of(
+            Vector.MultiplyAddEstimate(Vector.Load(scores), new Vector<float>(scale), new Vector<float>(-logSumExp)) * PowerOfTwo.Log2E);
 
     /// <summary>delta_i = dy_i . y_i for every query of a pair.</summary>
     private static unsafe void Deltas(float* delta, float* dy, float* y, AttentionShape shape)

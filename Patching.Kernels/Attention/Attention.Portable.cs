@@ -4,17 +4,18 @@ using ILGPU.Algorithms;
 namespace Patching.Kernels;
 
 /// <content>
-/// The plain kernels: one thread per (sequence, head, token). A thread accumulates straight into the output row that it alone owns, so nothing of size T is
-/// held anywhere and nothing needs an atomic.
+/// The plain kernels: one thread per (sequence, head, token). A thread accumulates straight into the output row that it alone owns, so
+/// nothing of size T is held anywhere and nothing needs an atomic.
 /// </content>
 public static partial class Attention
 {
     /// <summary>
-    /// One query. The softmax runs online (Milakov and Gimelshein 2018): whenever a score exceeds the largest so far, what has been summed is scaled down
-    /// by exp(old maximum - new maximum), so one pass over the keys suffices and no exponent is positive.
+    /// One query. The softmax runs online (Milakov and Gimelshein 2018): whenever a score exceeds the largest so far, what has been
+    /// summed is scaled down by exp(old maximum - new maximum), so one pass over the keys suffices and no exponent is positive.
     /// </summary>
     private static void ForwardKernel(
-        Index1D index, ArrayView<float> y, ArrayView<float> logSumExp, ArrayView<float> qkv, AttentionShape shape, int causal, int saveLogSumExp)
+        Index1D index, ArrayView<float> y, ArrayView<float> logSumExp, ArrayView<float> qkv, AttentionShape shape, int causal,
+        int saveLogSumExp)
     {
         int query = index % shape.Tokens;
         long q = ProjectionOffset(index, query, shape), output = TokenOffset(index, query, shape);
@@ -36,7 +37,9 @@ public static partial class Attention
         if (saveLogSumExp != 0) logSumExp[index] = max + XMath.Log(sum);
     }
 
-    /// <summary>One query: <c>delta_i = dy_i . y_i</c>, which equals sum_j p_ij dp_ij, the term that softmax's derivative subtracts.</summary>
+    /// <summary>
+    /// One query: <c>delta_i = dy_i . y_i</c>, which equals sum_j p_ij dp_ij, the term that softmax's derivative subtracts.
+    /// </summary>
     private static void DeltaKernel(Index1D index, ArrayView<float> delta, ArrayView<float> dy, ArrayView<float> y, AttentionShape shape)
     {
         long row = TokenOffset(index, index % shape.Tokens, shape);

@@ -30,12 +30,14 @@ public static partial class Attention
         }
         // An absent tensor still needs a valid view; the flag keeps the kernel from touching it.
         ArrayView<float> saved = logSumExp.Exists ? logSumExp.Floats : y.Floats;
-        device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, AttentionShape, int, int>(ForwardKernel))(
+        device.Load(a => a.LoadAutoGroupedStreamKernel<
+            Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, AttentionShape, int, int>(ForwardKernel))(
             Queries(shape), y.Floats, saved, qkv.Floats, shape, causal ? 1 : 0, logSumExp.Exists ? 1 : 0);
     }
 
     /// <summary>
-    /// Writes the gradient of q, k and v. With <c>dp_ij = dy_i . v_j</c>, <c>delta_i = dy_i . y_i</c> and <c>ds_ij = p_ij (dp_ij - delta_i) / sqrt(D)</c>:
+    /// Writes the gradient of q, k and v. With <c>dp_ij = dy_i . v_j</c>, <c>delta_i = dy_i . y_i</c> and
+    /// <c>ds_ij = p_ij (dp_ij - delta_i) / sqrt(D)</c>:
     /// <c>dq_i = sum_j ds_ij k_j</c>, <c>dk_j = sum_i ds_ij q_i</c>, <c>dv_j = sum_i p_ij dy_i</c>.
     /// </summary>
     /// <param name="device">Where the tensors live.</param>
@@ -63,13 +65,16 @@ public static partial class Attention
         }
         Index1D threads = Queries(shape);
         int mask = causal ? 1 : 0;
-        device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, AttentionShape>(DeltaKernel))(
+        device.Load(a => a.LoadAutoGroupedStreamKernel<
+            Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, AttentionShape>(DeltaKernel))(
             threads, delta.Floats, dy.Floats, y.Floats, shape);
         device.Load(a => a.LoadAutoGroupedStreamKernel<
-            Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, AttentionShape, int>(QueryGradientKernel))(
+            Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, AttentionShape, int>(
+            QueryGradientKernel))(
             threads, dqkv.Floats, dy.Floats, qkv.Floats, logSumExp.Floats, delta.Floats, shape, mask);
         device.Load(a => a.LoadAutoGroupedStreamKernel<
-            Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, AttentionShape, int>(KeyValueGradientKernel))(
+            Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, AttentionShape, int>(
+            KeyValueGradientKernel))(
             threads, dqkv.Floats, dy.Floats, qkv.Floats, logSumExp.Floats, delta.Floats, shape, mask);
     }
 

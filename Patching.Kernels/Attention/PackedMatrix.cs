@@ -7,9 +7,9 @@ using System.Runtime.Intrinsics.X86;
 namespace Patching.Kernels;
 
 /// <summary>
-/// The right-hand operand B[K, N] of a product, copied into panels of at most <see cref="RegisterTile.MaxVectors"/> vectors of columns. Inside a panel the
-/// rows follow each other without gaps, so the inner loop reads one stream; columns are padded to whole vectors.
-/// The row stride of qkv (a multiple of 1 KiB in most models) would put all rows of a head into a few sets of the first-level cache.
+/// The right-hand operand B[K, N] of a product, copied into panels of at most <see cref="RegisterTile.MaxVectors"/> vectors of columns.
+/// Inside a panel the rows follow each other without gaps, so the inner loop reads one stream; columns are padded to whole vectors. The
+/// row stride of qkv (a multiple of 1 KiB in most models) would put all rows of a head into a few sets of the first-level cache.
 /// </summary>
 internal readonly unsafe struct PackedMatrix
 {
@@ -17,7 +17,10 @@ internal readonly unsafe struct PackedMatrix
     private readonly int depth;
     private readonly int vectors;
 
-    /// <summary>Lays a matrix of <paramref name="depth"/> x <paramref name="columns"/> over <see cref="Length"/> floats at <paramref name="data"/>.</summary>
+    /// <summary>
+    /// Lays a matrix of <paramref name="depth"/> x <paramref name="columns"/> over <see cref="Length"/> floats at
+    /// <paramref name="data"/>.
+    /// </summary>
     public PackedMatrix(float* data, int depth, int columns)
     {
         this.data = data;
@@ -82,7 +85,8 @@ internal readonly unsafe struct PackedMatrix
 
     /// <summary>
     /// C[rows, T] = A[rows, K] B, panel by panel so that a panel of B stays in the first-level cache while all rows pass over it.
-    /// With <paramref name="causalFirst"/> &gt;= 0, row i of A is token causalFirst + i and columns beyond a tile's last token are left alone.
+    /// With <paramref name="causalFirst"/> &gt;= 0, row i of A is token causalFirst + i and columns beyond a tile's last token are left
+    /// alone.
     /// </summary>
     public void MultiplyRows(int rows, float* a, nint aRow, float* c, nint cRow, int causalFirst)
     {
@@ -94,21 +98,27 @@ internal readonly unsafe struct PackedMatrix
             {
                 int tile = Math.Min(RegisterTile.MaxRows, rows - row);
                 int needed = causalFirst < 0 ? vectors : Math.Min(vectors, PaddedColumns(causalFirst + row + tile) / RegisterTile.Lanes);
-                if (first < needed) MultiplyPanelTile(first, width, tile, 0, depth, a + row * aRow, aRow, 1, c + row * cRow, cRow, needed, false);
+                if (first >= needed) continue;
+                MultiplyPanelTile(first, width, tile, 0, depth, a + row * aRow, aRow, 1, c + row * cRow, cRow, needed, false);
             }
         }
     }
 
     private void MultiplyPanelTile(
-        int first, int width, int rows, int firstStep, int endStep, float* a, nint aRow, nint aStep, float* c, nint cRow, int needed, bool accumulate)
+        int first, int width, int rows, int firstStep, int endStep, float* a, nint aRow, nint aStep, float* c, nint cRow, int needed,
+        bool accumulate)
     {
         int lanes = RegisterTile.Lanes;
         nint step = width * lanes;
         float* b = data + (long)first * lanes * depth + firstStep * step;
-        RegisterTile.Multiply(rows, Math.Min(width, needed - first), endStep - firstStep, a, aRow, aStep, b, step, c + first * lanes, cRow, accumulate);
+        int present = Math.Min(width, needed - first);
+        RegisterTile.Multiply(rows, present, endStep - firstStep, a, aRow, aStep, b, step, c + first * lanes, cRow, accumulate);
     }
 
-    /// <summary>Width of the panel that starts at a vector: the rest divided evenly, because 3 + 2 vectors keep the multiply-add units busier than 4 + 1.</summary>
+    /// <summary>
+    /// Width of the panel that starts at a vector: the rest divided evenly, because 3 + 2 vectors keep the multiply-add units busier than
+    /// 4 + 1.
+    /// </summary>
     private int PanelVectors(int first)
     {
         int rest = vectors - first;
@@ -121,7 +131,8 @@ internal readonly unsafe struct PackedMatrix
         int k = 0;
         for (; k + 4 <= depth; k += 4)
         {
-            Vector128<float> a = Vector128.Load(row0 + k), b = Vector128.Load(row1 + k), c = Vector128.Load(row2 + k), d = Vector128.Load(row3 + k);
+            Vector128<float> a = Vector128.Load(row0 + k), b = Vector128.Load(row1 + k);
+            Vector128<float> c = Vector128.Load(row2 + k), d = Vector128.Load(row3 + k);
             float* to = panel + (long)k * panelColumns;
             // Rows a c and b d interleaved, then those two interleaved: a0 c0 a1 c1 with b0 d0 b1 d1 gives a0 b0 c0 d0 and a1 b1 c1 d1.
             Vector128<float> acLow = ZipLow(a, c), acHigh = ZipHigh(a, c), bdLow = ZipLow(b, d), bdHigh = ZipHigh(b, d);

@@ -4,8 +4,9 @@ using System.Runtime.CompilerServices;
 namespace Patching.Kernels;
 
 /// <summary>
-/// <c>2^x</c> for softmax. Its arguments are never above zero by more than rounding, so the guards of <see cref="VectorMath.Exp"/> against overflow, half of its
-/// instructions, are not needed; with the exponential taken to base 2 the argument splits exactly into whole and fractional part.
+/// <c>2^x</c> for softmax. Its arguments are never above zero by more than rounding, so the guards of <see cref="VectorMath.Exp"/>
+/// against overflow, half of its instructions, are not needed; with the exponential taken to base 2 the argument splits exactly into
+/// whole and fractional part.
 /// </summary>
 internal static class PowerOfTwo
 {
@@ -16,8 +17,9 @@ internal static class PowerOfTwo
     private const float Smallest = -127;
 
     /// <summary>
-    /// <c>2^x</c> for x &lt; 127, accurate to about one unit in the last place: x = n + r with |r| &lt;= 1/2, Taylor series of 2^r to r^7 (remainder 5e-9), n added to
-    /// the exponent bits. Below 2^-126 the result is somewhere between 0 and 2^-126, and 0 from x = -127 on; NaN stays NaN.
+    /// <c>2^x</c> for x &lt; 127, accurate to about one unit in the last place: x = n + r with |r| &lt;= 1/2, Taylor series of 2^r to r^7
+    /// (remainder 5e-9), n added to the exponent bits. Below 2^-126 the result is somewhere between 0 and 2^-126, and 0 from x = -127 on;
+    /// NaN stays NaN.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector<float> Of(Vector<float> x)

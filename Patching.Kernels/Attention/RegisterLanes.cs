@@ -4,8 +4,8 @@ using System.Runtime.Intrinsics;
 namespace Patching.Kernels;
 
 /// <summary>
-/// One vector register of floats. Loops written against this interface compile to straight code for each width, because the runtime specialises generics over
-/// structs; the explicit widths are needed because a register tile must know how many registers there are.
+/// One vector register of floats. Loops written against this interface compile to straight code for each width, because the runtime
+/// specialises generics over structs; the explicit widths are needed because a register tile must know how many registers there are.
 /// </summary>
 /// <typeparam name="TVector">The register type.</typeparam>
 internal unsafe interface IRegisterLanes<TVector>
@@ -41,7 +41,8 @@ internal readonly unsafe struct Lanes512 : IRegisterLanes<Vector512<float>>
     public static void Store(Vector512<float> value, float* destination) => Vector512.Store(value, destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> MultiplyAdd(Vector512<float> a, Vector512<float> b, Vector512<float> c) => Vector512.MultiplyAddEstimate(a, b, c);
+    public static Vector512<float> MultiplyAdd(Vector512<float> a, Vector512<float> b, Vector512<float> c) =>
+        Vector512.MultiplyAddEstimate(a, b, c);
 }
 
 /// <summary>256-bit registers (AVX2): 16 of them.</summary>
@@ -59,7 +60,8 @@ internal readonly unsafe struct Lanes256 : IRegisterLanes<Vector256<float>>
     public static void Store(Vector256<float> value, float* destination) => Vector256.Store(value, destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> MultiplyAdd(Vector256<float> a, Vector256<float> b, Vector256<float> c) => Vector256.MultiplyAddEstimate(a, b, c);
+    public static Vector256<float> MultiplyAdd(Vector256<float> a, Vector256<float> b, Vector256<float> c) =>
+        Vector256.MultiplyAddEstimate(a, b, c);
 }
 
 /// <summary>128-bit registers: 32 on Arm (AdvSimd), 16 on old x86.</summary>
@@ -77,5 +79,6 @@ internal readonly unsafe struct Lanes128 : IRegisterLanes<Vector128<float>>
     public static void Store(Vector128<float> value, float* destination) => Vector128.Store(value, destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> MultiplyAdd(Vector128<float> a, Vector128<float> b, Vector128<float> c) => Vector128.MultiplyAddEstimate(a, b, c);
+    public static Vector128<float> MultiplyAdd(Vector128<float> a, Vector128<float> b, Vector128<float> c) =>
+        Vector128.MultiplyAddEstimate(a, b, c);
 }

@@ -5,9 +5,10 @@ using System.Runtime.Intrinsics.Arm;
 namespace Patching.Kernels;
 
 /// <summary>
-/// The inner loop of attention's matrix products: <c>C[R, N] (+)= A[R, K] B[K, N]</c> with up to six rows and four vectors of columns of C held in registers.
-/// Each step of K loads N/lanes vectors of B and broadcasts R elements of A for R N/lanes multiply-adds: 24 for 10 loads in the full tile, few enough for the
-/// multiply-add units to be what limits it. A is read where it lies, by row or (with the strides swapped) by column, so only B is ever packed.
+/// The inner loop of attention's matrix products: <c>C[R, N] (+)= A[R, K] B[K, N]</c> with up to six rows and four vectors of columns of
+/// C held in registers. Each step of K loads N/lanes vectors of B and broadcasts R elements of A for R N/lanes multiply-adds: 24 for 10
+/// loads in the full tile, few enough for the multiply-add units to be what limits it. A is read where it lies, by row or (with the
+/// strides swapped) by column, so only B is ever packed.
 /// </summary>
 internal static unsafe class RegisterTile
 {
@@ -15,12 +16,14 @@ internal static unsafe class RegisterTile
     public const int MaxRows = 6;
 
     /// <summary>
-    /// Most vectors in a row of a tile: 6 x 4 accumulators, 4 vectors of B and a broadcast fit into 32 registers; with 16 registers it is 6 x 2.
+    /// Most vectors in a row of a tile: 6 x 4 accumulators, 4 vectors of B and a broadcast fit into 32 registers; with 16 registers it is
+    /// 6 x 2.
     /// </summary>
-    public static readonly int MaxVectors = Vector512.IsHardwareAccelerated || (AdvSimd.IsSupported && !Vector256.IsHardwareAccelerated) ? 4 : 2;
+    public static readonly int MaxVectors = Vector512.IsHardwareAccelerated || AdvSimd.IsSupported ? 4 : 2;
 
     /// <summary>Floats in one vector: all packed matrices have a multiple of this many columns.</summary>
-    public static readonly int Lanes = Vector512.IsHardwareAccelerated ? Lanes512.Count : Vector256.IsHardwareAccelerated ? Lanes256.Count : Lanes128.Count;
+    public static readonly int Lanes =
+        Vector512.IsHardwareAccelerated ? Lanes512.Count : Vector256.IsHardwareAccelerated ? Lanes256.Count : Lanes128.Count;
 
     private static readonly delegate*<nint, float*, nint, nint, float*, nint, float*, nint, bool, void>[] Tiles =
         Vector512.IsHardwareAccelerated ? AllTiles<Lanes512, Vector512<float>>()

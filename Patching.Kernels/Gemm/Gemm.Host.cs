@@ -8,7 +8,7 @@ namespace Patching.Kernels;
 public static partial class Gemm
 {
     // Up to this many rows a forward product reads the weights where they are: packing would touch them three times as often as the product itself.
-    private const int DirectRows = 16;
+    private const int DirectRows = 24;
 
     internal static unsafe void ForwardHost(HostThreads threads, GemmTile tile, Tensor y, Tensor x, Tensor w, in GemmEpilogue epilogue)
     {
@@ -90,8 +90,8 @@ public static partial class Gemm
     }
 
     /// <summary>The common index runs along the rows of the matrix.</summary>
-    private static unsafe GemmPanels AlongRows(Tensor matrix) => new(matrix.HostFloats, matrix.Columns, lanesAdjacent: false);
+    private static unsafe GemmPanels AlongRows(Tensor matrix) => new(matrix.HostFloats, matrix.Rows, matrix.Columns, lanesAdjacent: false);
 
     /// <summary>The common index runs from row to row.</summary>
-    private static unsafe GemmPanels AcrossRows(Tensor matrix) => new(matrix.HostFloats, matrix.Columns, lanesAdjacent: true);
+    private static unsafe GemmPanels AcrossRows(Tensor matrix) => new(matrix.HostFloats, matrix.Columns, matrix.Columns, lanesAdjacent: true);
 }

@@ -4,25 +4,34 @@ namespace Patching.Kernels;
 internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPlan plan, GemmPanels a, GemmPanels b, GemmOutput output)
 {
     private const int TileBufferBytes = 4096;
+    private const int FloatsPerLine = 16;
+
+    // Floats of B that stay in a core's own cache while the tiles of a row block pass over them.
+    private const long CachedFloats = 192 << 10;
 
     private float* packedB;
     private long firstPackedK;
-    private int nextUnit;
+    private long nextUnit;
 
-    /// <summary>Receives the sums of A's rows over k, or null.</summary>
+    /// <summary>Receives the sums of A's rows over k (accumulates), or null.</summary>
     public float* RowSums { get; init; }
 
-    /// <summary>Packs B strip by strip and multiplies.</summary>
+    /// <summary>Packs B and multiplies: each thread the panels it needs when nobody else needs them, otherwise all together strip by strip.</summary>
     public void Run()
     {
+        if (plan.RowBlocks == 1)
+        {
+            Multiply(0, plan.Parts, packing: true);
+            return;
+        }
         long rowBytes = plan.ColumnPanels * tile.Columns * sizeof(float);
         packedB = (float*)threads.ScratchOf(threads.Count, rowBytes * Math.Min(plan.K, (long)plan.PartsPerStrip * plan.Depth));
         for (int part = 0; part < plan.Parts; part += plan.PartsPerStrip)
         {
             int end = Math.Min(part + plan.PartsPerStrip, plan.Parts);
             firstPackedK = plan.PartStart(part);
-            Pack(packedB, part, end);
-            MultiplyParts(part, end);
+            PackParts(part, end);
+            Multiply(part, end, packing: false);
         }
     }
 
@@ -30,78 +39,141 @@ internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPla
     public void Run(float* packed)
     {
         packedB = packed;
-        MultiplyParts(0, plan.Parts);
+        Multiply(0, plan.Parts, packing: false);
     }
 
     /// <summary>Packs all of B.</summary>
     public void Pack(float* packed)
     {
         packedB = packed;
-        Pack(packed, 0, plan.Parts);
+        PackParts(0, plan.Parts);
     }
 
-    private void Pack(float* packed, int firstPart, int endPart) =>
-        threads.For((endPart - firstPart) * plan.ColumnPanels, (first, end) =>
+    private void PackParts(int firstPart, int endPart)
+    {
+        long groups = (plan.ColumnPanels + b.PanelsTogether - 1) / b.PanelsTogether;
+        threads.For((endPart - firstPart) * groups, (first, end) =>
         {
             for (long i = first; i < end; i++)
             {
-                int part = firstPart + (int)(i / plan.ColumnPanels);
-                long panel = i % plan.ColumnPanels, lane = panel * tile.Columns;
-                b.Pack(PanelOfB(part, panel), tile.Columns, lane, (int)Math.Min(tile.Columns, plan.N - lane), plan.PartStart(part), plan.PartLength(part));
+                int part = firstPart + (int)(i / groups);
+                long panel = i % groups * b.PanelsTogether;
+                PackPanels(PackedPanel(part, panel), part, panel, Math.Min(panel + b.PanelsTogether, plan.ColumnPanels));
             }
         });
+    }
 
-    private void MultiplyParts(int firstPart, int endPart)
+    private void PackPanels(float* target, int part, long panel, long end)
+    {
+        Span<long> edges = stackalloc long[(int)(end - panel) + 1];
+        for (int i = 0; i < edges.Length; i++) edges[i] = (panel + i) * tile.Columns;
+        b.Pack(target, edges, plan.PartStart(part), plan.PartLength(part));
+    }
+
+    private void Multiply(int firstPart, int endPart, bool packing)
     {
         nextUnit = 0;
         threads.Run(member =>
         {
-            byte* scratch = (byte*)threads.ScratchOf(member, TileBufferBytes + BlockBytes());
+            Workspace workspace = new(threads, member, plan, packing ? b.PanelsTogether * tile.Columns : 0);
             // Which thread computes a unit is left to chance, what it computes is not.
-            for (int unit; (unit = Interlocked.Increment(ref nextUnit) - 1) < plan.Units;)
+            for (long unit; (unit = Interlocked.Increment(ref nextUnit) - 1) < plan.Units;)
             {
                 for (int part = firstPart; part < endPart; part++)
-                    MultiplyUnit(unit / plan.ColumnGroups, unit % plan.ColumnGroups, part, (float*)scratch, (float*)(scratch + TileBufferBytes));
+                    MultiplyUnit(unit / plan.ColumnGroups, unit % plan.ColumnGroups, part, ref workspace);
             }
         });
     }
 
-    private void MultiplyUnit(long block, long group, int part, float* buffer, float* packedA)
+    private void MultiplyUnit(long block, long group, int part, ref Workspace workspace)
     {
-        long firstPanel = plan.BlockStart(block), endPanel = plan.BlockStart(block + 1), firstRow = plan.RowStart(firstPanel);
-        int k = plan.PartLength(part);
-        for (long p = firstPanel; p < endPanel; p++)
+        Span<long> rows = stackalloc long[(int)(plan.BlockStart(block + 1) - plan.BlockStart(block)) + 1];
+        for (int i = 0; i < rows.Length; i++) rows[i] = plan.RowStart(plan.BlockStart(block) + i);
+        if (workspace.MustPack(block, part)) a.Pack(workspace.BlockOfA, rows, plan.PartStart(part), plan.PartLength(part));
+        if (RowSums != null && group == 0) AddRowSums(rows, plan.PartLength(part), workspace.BlockOfA);
+        long firstPanel = plan.GroupStart(group), endPanel = plan.GroupStart(group + 1);
+        if (workspace.PanelsOfB == null)
         {
-            int rows = Rows(p);
-            a.Pack(packedA + (plan.RowStart(p) - firstRow) * k, rows, plan.RowStart(p), rows, plan.PartStart(part), k);
+            MultiplyPanels(rows, firstPanel, endPanel, part, workspace, PackedPanel(part, firstPanel));
+            return;
         }
-        if (RowSums != null && group == 0) a.AddSums(RowSums, firstRow, (int)(plan.RowStart(endPanel) - firstRow), plan.PartStart(part), k);
-        bool add = output.Accumulate || part > 0, last = part == plan.Parts - 1;
-        for (long j = plan.GroupStart(group); j < plan.GroupStart(group + 1); j++)
+        for (long panel = firstPanel; panel < endPanel; panel += b.PanelsTogether)
         {
-            float* panelB = PanelOfB(part, j);
-            long column = j * tile.Columns;
-            int columns = (int)Math.Min(tile.Columns, plan.N - column);
-            for (long p = firstPanel; p < endPanel; p++)
-            {
-                long row = plan.RowStart(p);
-                int rows = Rows(p);
-                tile.Multiply(rows, k, packedA + (row - firstRow) * k, panelB, buffer);
-                output.Write(buffer, tile.Columns, row, rows, column, columns, add, last);
-            }
+            long end = Math.Min(panel + b.PanelsTogether, endPanel);
+            PackPanels(workspace.PanelsOfB, part, panel, end);
+            MultiplyPanels(rows, panel, end, part, workspace, workspace.PanelsOfB);
         }
     }
 
-    private int Rows(long panel) => (int)(plan.RowStart(panel + 1) - plan.RowStart(panel));
+    private void AddRowSums(ReadOnlySpan<long> rows, int k, float* blockOfA)
+    {
+        for (int i = 0; i + 1 < rows.Length; i++)
+            GemmPanels.AddSums(RowSums + rows[i], blockOfA + (rows[i] - rows[0]) * k, (int)(rows[i + 1] - rows[i]), k);
+    }
 
-    private float* PanelOfB(int part, long panel) =>
+    private void MultiplyPanels(ReadOnlySpan<long> rows, long firstPanel, long endPanel, int part, in Workspace workspace, float* panelsOfB)
+    {
+        long k = plan.PartLength(part);
+        int rowPanels = rows.Length - 1, columnPanels = (int)(endPanel - firstPanel), tiles = rowPanels * columnPanels;
+        // Walking along the rows of the output suits memory best; it is possible where all these panels of B are still near for the next rows.
+        bool alongRows = columnPanels * tile.Columns * k <= CachedFloats;
+        for (int t = 0; t < tiles; t++)
+        {
+            (int i, int j) = alongRows ? (t / columnPanels, t % columnPanels) : (t % rowPanels, t / rowPanels);
+            (int nextI, int nextJ) = alongRows ? ((t + 1) / columnPanels, (t + 1) % columnPanels) : ((t + 1) % rowPanels, (t + 1) / rowPanels);
+            if (t + 1 < tiles) Prefetch(rows[nextI], rows[nextI + 1], firstPanel + nextJ);
+            tile.Multiply((int)(rows[i + 1] - rows[i]), k, workspace.BlockOfA + (rows[i] - rows[0]) * k, panelsOfB + j * tile.Columns * k, workspace.Tile);
+            Write(rows[i], rows[i + 1], firstPanel + j, part, workspace.Tile);
+        }
+    }
+
+    private void Write(long row, long endRow, long panel, int part, float* sums)
+    {
+        long column = panel * tile.Columns;
+        int columns = (int)Math.Min(tile.Columns, plan.N - column);
+        output.Write(
+            sums, tile.Columns, row, (int)(endRow - row), column, columns, add: output.Accumulate || part > 0, last: part == plan.Parts - 1);
+    }
+
+    /// <summary>Asks for the next tile's part of the output: a multiplication is long enough for it to arrive.</summary>
+    private void Prefetch(long row, long endRow, long panel)
+    {
+        float* start = output.Y + row * output.Stride + panel * tile.Columns;
+        for (; row < endRow; row++, start += output.Stride)
+        {
+            for (int column = 0; column < tile.Columns; column += FloatsPerLine) HostMemory.Prefetch(start + column);
+        }
+    }
+
+    private float* PackedPanel(int part, long panel) =>
         packedB + (plan.PartStart(part) - firstPackedK) * plan.ColumnPanels * tile.Columns + panel * tile.Columns * plan.PartLength(part);
 
-    private long BlockBytes()
+    /// <summary>What one thread works in: a tile of sums, its packed block of A and, where it packs them itself, some panels of B.</summary>
+    private struct Workspace
     {
-        long rows = 0;
-        for (long block = 0; block < plan.RowBlocks; block++)
-            rows = Math.Max(rows, plan.RowStart(plan.BlockStart(block + 1)) - plan.RowStart(plan.BlockStart(block)));
-        return rows * plan.Depth * sizeof(float);
+        private (long Block, int Part) packed = (-1, -1);
+
+        public Workspace(HostThreads threads, int member, in GemmPlan plan, int columnsOfB)
+        {
+            long floatsOfA = plan.LargestBlock * plan.Depth, floatsOfB = (long)columnsOfB * plan.Depth;
+            byte* memory = (byte*)threads.ScratchOf(member, TileBufferBytes + (floatsOfA + floatsOfB) * sizeof(float));
+            Tile = (float*)memory;
+            BlockOfA = (float*)(memory + TileBufferBytes);
+            PanelsOfB = columnsOfB > 0 ? BlockOfA + floatsOfA : null;
+        }
+
+        public float* Tile { get; }
+
+        public float* BlockOfA { get; }
+
+        public float* PanelsOfB { get; }
+
+        /// <summary>Whether the block of A is another than last time.</summary>
+        public bool MustPack(long block, int part)
+        {
+            bool changed = packed != (block, part);
+            packed = (block, part);
+            return changed;
+        }
     }
 }

@@ -55,7 +55,7 @@ internal sealed unsafe partial class GemmTile
     /// <summary>Columns of a tile: two vectors.</summary>
     public int Columns => 2 * Lanes;
 
-    /// <summary>Writes the product of two packed panels: <c>tile[r, c] = sum over k of a[k, r] b[k, c]</c>, row length <see cref="Columns"/>.</summary>
+    /// <summary>Writes the product of two panels: <c>tile[r, c] = sum over k of a[k, r] b[k, c]</c>, row length <see cref="Columns"/>.</summary>
     /// <param name="rows">1 to <see cref="MaxRows"/>; also the row length of <paramref name="a"/>.</param>
     /// <param name="k">Length of the sums, at least 1.</param>
     /// <param name="a">[k, rows].</param>
@@ -70,15 +70,12 @@ internal sealed unsafe partial class GemmTile
     public void Dot(int rows, int columns, long k, float* x, float* w, float* tile)
     {
         long whole = k / Lanes * Lanes;
-        for (int r = 0; r < rows; r += DotRows)
+        for (int c = 0; c < columns && columns >= DotColumns; c += DotColumns)
         {
-            delegate*<long, float*, float*, long, float*, long, void> kernel = dot[Math.Min(rows - r, DotRows)];
-            for (int c = 0; c < columns; c += DotColumns)
-            {
-                // The last group of columns starts early enough to be whole; sums it shares with its neighbour come out the same.
-                int first = Math.Max(0, Math.Min(c, columns - DotColumns));
-                if (columns >= DotColumns) kernel(whole, x + r * k, w + first * k, k, tile + r * Columns + first, Columns);
-            }
+            // The last group of columns starts early enough to be whole; sums it shares with its neighbour come out the same.
+            int first = Math.Min(c, columns - DotColumns);
+            for (int r = 0; r < rows; r += DotRows)
+                dot[Math.Min(rows - r, DotRows)](whole, x + r * k, w + first * k, k, tile + r * Columns + first, Columns);
         }
         AddRemainder(rows, columns, columns >= DotColumns ? whole : 0, k, x, w, tile);
     }

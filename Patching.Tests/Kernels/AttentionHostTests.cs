@@ -34,7 +34,8 @@ internal sealed unsafe class AttentionHostTests
         {
             Random random = new(columns);
             int padded = PackedMatrix.PaddedColumns(columns), stride = Math.Max(columns, depth) + 3;
-            float[] a = Numbers(random, rows * depth), b = Numbers(random, stride * stride), before = Numbers(random, rows * padded), c = [.. before];
+            float[] a = Numbers(random, rows * depth), b = Numbers(random, stride * stride);
+            float[] before = Numbers(random, rows * padded), c = [.. before];
             float[] packed = new float[PackedMatrix.Length(depth, columns)];
             fixed (float* pa = a, pb = b, pc = c, pp = packed)
             {
@@ -43,13 +44,15 @@ internal sealed unsafe class AttentionHostTests
                 else matrix.PackRows(pb, stride, columns);
                 // A lies transposed too, so that both of its strides are tried.
                 float* start = pa + (transposed ? first * rows : first);
-                matrix.MultiplyTile(rows, first, end, start, transposed ? 1 : depth, transposed ? rows : 1, pc, padded, columns, accumulate);
+                (int aRow, int aStep) = transposed ? (1, rows) : (depth, 1);
+                matrix.MultiplyTile(rows, first, end, start, aRow, aStep, pc, padded, columns, accumulate);
             }
             for (int i = 0; i < rows; i++)
                 for (int j = 0; j < columns; j++)
                 {
                     double exact = accumulate ? before[i * padded + j] : 0;
-                    for (int k = first; k < end; k++) exact += (double)a[transposed ? k * rows + i : i * depth + k] * b[transposed ? j * stride + k : k * stride + j];
+                    for (int k = first; k < end; k++)
+                        exact += transposed ? (double)a[k * rows + i] * b[j * stride + k] : (double)a[i * depth + k] * b[k * stride + j];
                     Assert.That(c[i * padded + j], Is.EqualTo(exact).Within(2e-6), $"{columns} columns, element {i}, {j}");
                 }
         }

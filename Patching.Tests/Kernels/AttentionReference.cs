@@ -4,14 +4,15 @@ using Patching.Kernels;
 namespace Patching.Tests.Kernels;
 
 /// <summary>
-/// Attention written down from its definition, with the whole matrix of probabilities in memory, in the precision of <typeparamref name="T"/>: with double it is
-/// the reference, with float the yardstick for how much error the formula itself makes.
+/// Attention written down from its definition, with the whole matrix of probabilities in memory, in the precision of <typeparamref
+/// name="T"/>: with double it is the reference, with float the yardstick for how much error the formula itself makes.
 /// </summary>
 /// <param name="shape">B, T, H, D.</param>
 /// <param name="causal">Whether a token sees only itself and earlier tokens.</param>
 /// <param name="order">
-/// Where each dot product starts before it wraps around, the first element when null: same formula, other rounding. Where softmax saturates, gradients are
-/// differences of two nearly equal dot products, and one order of summation may happen to make no error at all; the worst of several orders is a fair yardstick.
+/// Where each dot product starts before it wraps around, the first element when null: same formula, other rounding. Where softmax
+/// saturates, gradients are differences of two nearly equal dot products, and one order of summation may happen to make no error at all;
+/// the worst of several orders is a fair yardstick.
 /// </param>
 internal sealed class AttentionReference<T>(AttentionShape shape, bool causal, Random? order = null)
     where T : IFloatingPointIeee754<T>
@@ -61,7 +62,8 @@ internal sealed class AttentionReference<T>(AttentionShape shape, bool causal, R
     }
 
     private T[] Scores(T[] qkv, int pair, int query) =>
-        [.. Enumerable.Range(0, causal ? query + 1 : shape.Tokens).Select(key => scale * Dot(qkv, Query(pair, query), qkv, Key(pair, key)))];
+        [.. Enumerable.Range(0, causal ? query + 1 : shape.Tokens)
+            .Select(key => scale * Dot(qkv, Query(pair, query), qkv, Key(pair, key)))];
 
     private T Dot(T[] a, int offsetA, T[] b, int offsetB)
     {

@@ -9,16 +9,19 @@ internal sealed class AttentionTests(DeviceKind kind, int threads) : KernelTest(
 
     private static readonly Dictionary<(AttentionShape Shape, bool Causal, double Scale), AttentionCase> Cases = [];
 
-    /// <summary>Batch, tokens, heads, head size: the sequence lengths of CLIP models, and neighbours of every tile, panel and block boundary.</summary>
+    /// <summary>
+    /// Batch, tokens, heads, head size: the sequence lengths of CLIP models, and neighbours of every tile, panel and block boundary.
+    /// </summary>
     private static IEnumerable<AttentionShape> Shapes() =>
     [
-        new(1, 1, 1, 1), new(2, 1, 3, 64), new(1, 2, 1, 3), new(3, 2, 2, 8), new(2, 6, 2, 5), new(1, 7, 1, 17), new(1, 17, 3, 16), new(2, 17, 2, 31),
-        new(1, 13, 5, 1), new(2, 50, 3, 64), new(1, 60, 1, 32), new(1, 61, 2, 33), new(1, 66, 1, 80), new(1, 77, 2, 64), new(1, 121, 1, 7),
-        new(1, 197, 1, 64), new(1, 257, 1, 80), new(1, 577, 1, 20),
+        new(1, 1, 1, 1), new(2, 1, 3, 64), new(1, 2, 1, 3), new(3, 2, 2, 8), new(2, 6, 2, 5), new(1, 7, 1, 17), new(1, 17, 3, 16),
+        new(2, 17, 2, 31), new(1, 13, 5, 1), new(2, 50, 3, 64), new(1, 60, 1, 32), new(1, 61, 2, 33), new(1, 66, 1, 80),
+        new(1, 77, 2, 64), new(1, 121, 1, 7), new(1, 197, 1, 64), new(1, 257, 1, 80), new(1, 577, 1, 20),
     ];
 
     [Test]
-    public void ForwardMatchesDoublePrecision([ValueSource(nameof(Shapes))] AttentionShape shape, [Values] bool causal, [Values(1, 30)] double scale)
+    public void ForwardMatchesDoublePrecision(
+        [ValueSource(nameof(Shapes))] AttentionShape shape, [Values] bool causal, [Values(1, 30)] double scale)
     {
         SkipWhatTheSimulatorIsTooSlowFor(shape);
         AttentionCase c = Case(shape, causal, scale);
@@ -29,13 +32,15 @@ internal sealed class AttentionTests(DeviceKind kind, int threads) : KernelTest(
     }
 
     [Test]
-    public void BackwardMatchesDoublePrecision([ValueSource(nameof(Shapes))] AttentionShape shape, [Values] bool causal, [Values(1, 30)] double scale)
+    public void BackwardMatchesDoublePrecision(
+        [ValueSource(nameof(Shapes))] AttentionShape shape, [Values] bool causal, [Values(1, 30)] double scale)
     {
         SkipWhatTheSimulatorIsTooSlowFor(shape);
         AttentionCase c = Case(shape, causal, scale);
         float[] dqkv = Contents(Backward(c));
         for (int part = 0; part < 3; part++)
-            AssertClose(Part(dqkv, part, shape), Part(c.Gradient.Exact, part, shape), Part(c.Gradient.Plain, part, shape), $"d{"qkv"[part]}");
+            AssertClose(Part(dqkv, part, shape), Part(c.Gradient.Exact, part, shape), Part(c.Gradient.Plain, part, shape),
+                $"d{"qkv"[part]}");
     }
 
     [Test]
@@ -98,7 +103,8 @@ internal sealed class AttentionTests(DeviceKind kind, int threads) : KernelTest(
         AttentionShape shape = Device.IsHost ? new(2, 130, 3, 24) : new(2, 8, 2, 5);
         AttentionCase c = Case(shape, causal, 1);
         Assert.That(Contents(Backward(c)), Is.EqualTo(Contents(Backward(c))));
-        Tensor qkv = Tensor(c.Qkv, shape.Rows, 3 * shape.Width), once = Poisoned(shape.Rows, shape.Width), twice = Poisoned(shape.Rows, shape.Width);
+        Tensor qkv = Tensor(c.Qkv, shape.Rows, 3 * shape.Width);
+        Tensor once = Poisoned(shape.Rows, shape.Width), twice = Poisoned(shape.Rows, shape.Width);
         Attention.Forward(Device, once, default, qkv, shape, causal);
         Attention.Forward(Device, twice, default, qkv, shape, causal);
         Assert.That(Contents(twice), Is.EqualTo(Contents(once)));
@@ -109,11 +115,14 @@ internal sealed class AttentionTests(DeviceKind kind, int threads) : KernelTest(
     {
         AttentionShape shape = new(1, 4, 2, 3);
         Tensor qkv = Tensor(Normal(72), 4, 18), y = Poisoned(4, 6);
-        Assert.That(() => Attention.Forward(Device, Poisoned(4, 5), default, qkv, shape, false), Throws.ArgumentException.With.Message.Contains("y:"));
-        Assert.That(() => Attention.Forward(Device, y, Poisoned(1, 2, 3), qkv, shape, false), Throws.ArgumentException.With.Message.Contains("logSumExp"));
+        Assert.That(() => Attention.Forward(Device, Poisoned(4, 5), default, qkv, shape, false),
+            Throws.ArgumentException.With.Message.Contains("y:"));
+        Assert.That(() => Attention.Forward(Device, y, Poisoned(1, 2, 3), qkv, shape, false),
+            Throws.ArgumentException.With.Message.Contains("logSumExp"));
         Assert.That(() => Attention.Forward(Device, y, default, y, shape, false), Throws.ArgumentException.With.Message.Contains("qkv"));
         Assert.That(
-            () => Attention.Backward(Device, qkv, y, y, qkv, Poisoned(1, 2, 4), default, shape, false), Throws.ArgumentException.With.Message.Contains("delta"));
+            () => Attention.Backward(Device, qkv, y, y, qkv, Poisoned(1, 2, 4), default, shape, false),
+            Throws.ArgumentException.With.Message.Contains("delta"));
     }
 
     private Tensor Backward(AttentionCase c)
@@ -121,7 +130,8 @@ internal sealed class AttentionTests(DeviceKind kind, int threads) : KernelTest(
         AttentionShape shape = c.Shape;
         Tensor dqkv = Poisoned(shape.Rows, 3 * shape.Width), delta = Poisoned(shape.Batch, shape.Heads, shape.Tokens);
         Tensor dy = Tensor(c.Dy, shape.Rows, shape.Width), y = Tensor(Singles(c.Y.Exact), shape.Rows, shape.Width);
-        Tensor qkv = Tensor(c.Qkv, shape.Rows, 3 * shape.Width), saved = Tensor(Singles(c.LogSumExp.Exact), shape.Batch, shape.Heads, shape.Tokens);
+        Tensor qkv = Tensor(c.Qkv, shape.Rows, 3 * shape.Width);
+        Tensor saved = Tensor(Singles(c.LogSumExp.Exact), shape.Batch, shape.Heads, shape.Tokens);
         Attention.Backward(Device, dqkv, dy, y, qkv, saved, delta, shape, c.Causal);
         return dqkv;
     }
@@ -139,7 +149,8 @@ internal sealed class AttentionTests(DeviceKind kind, int threads) : KernelTest(
 
     private void SkipWhatTheSimulatorIsTooSlowFor(AttentionShape shape)
     {
-        if (!Device.IsHost && (long)shape.Pairs * shape.Tokens * shape.Tokens * shape.HeadSize > SimulatorLimit) Assert.Pass("host only: too slow here");
+        long work = (long)shape.Pairs * shape.Tokens * shape.Tokens * shape.HeadSize;
+        if (!Device.IsHost && work > SimulatorLimit) Assert.Pass("host only: too slow here");
     }
 
     /// <summary>The columns of q, k or v; each has its own magnitude and is judged by it.</summary>
