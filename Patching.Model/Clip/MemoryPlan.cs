@@ -31,7 +31,7 @@ public static class MemoryPlan
         ImmutableArray<ParameterSpec> table = ParameterTable.Vision(config);
         return
         [
-            new("original, fine-tuned and interpolated weights", 3 * ParameterSet.BytesFor(table)),
+            new("original, fine-tuned, interpolated and packed weights", 4 * ParameterSet.BytesFor(table)),
             new("activations", VisionActivations.BytesFor(config, batch, training: false)),
             new("head", ImageClassifier.BytesFor(batch, config.EmbeddingWidth, classes)),
         ];

@@ -73,7 +73,7 @@ public sealed class TextTransformer
         foreach (BlockParameters block in weights.Blocks) TransformerBlock.Forward(device, a.Stream, a.Stream, block, a.Block, a.Work, a.Shape);
         RowSelection.Gather(device, a.Pooled, a.Stream, a.PooledRows);
         LayerNorm.Forward(device, a.PooledNormalized, default, default, a.Pooled, weights.LnFinalWeight, weights.LnFinalBias, config.LayerNormEpsilon);
-        Gemm.Forward(device, a.Features, a.PooledNormalized, weights.Projection);
+        weights.Projection.Forward(device, a.Features, a.PooledNormalized);
     }
 
     private sealed class TextActivations
@@ -122,6 +122,6 @@ public sealed class TextTransformer
 
         public Tensor LnFinalBias { get; } = set["ln_final.bias"];
 
-        public Tensor Projection { get; } = set["text_projection"];
+        public LinearLayer Projection { get; } = new(set, "text_projection", bias: null);
     }
 }

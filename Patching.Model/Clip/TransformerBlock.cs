@@ -24,16 +24,13 @@ internal static class TransformerBlock
         Device device, Tensor y, Tensor x, BlockParameters weights, BlockActivations saved, BlockWorkspace work, TowerShape tower)
     {
         LayerNorm.Forward(device, work.Normalized, saved.Mean1, saved.Rstd1, x, weights.Ln1Weight, weights.Ln1Bias, tower.Epsilon);
-        Gemm.Forward(device, saved.Qkv, work.Normalized, weights.QkvWeight, new GemmEpilogue { Bias = weights.QkvBias });
+        weights.Qkv.Forward(device, saved.Qkv, work.Normalized);
         Attention.Forward(device, saved.Attended, saved.LogSumExp, saved.Qkv, tower.Attention, tower.Causal);
-        Gemm.Forward(device, saved.Middle, saved.Attended, weights.OutWeight, new GemmEpilogue { Bias = weights.OutBias, Residual = x });
+        weights.Out.Forward(device, saved.Middle, saved.Attended, new GemmEpilogue { Residual = x });
 
         LayerNorm.Forward(device, work.Normalized, saved.Mean2, saved.Rstd2, saved.Middle, weights.Ln2Weight, weights.Ln2Bias, tower.Epsilon);
-        Gemm.Forward(device, work.Hidden, work.Normalized, weights.FcWeight, new GemmEpilogue
-        {
-            Bias = weights.FcBias, Activation = tower.Activation, PreActivation = saved.PreActivation,
-        });
-        Gemm.Forward(device, y, work.Hidden, weights.ProjWeight, new GemmEpilogue { Bias = weights.ProjBias, Residual = saved.Middle });
+        weights.Fc.Forward(device, work.Hidden, work.Normalized, new GemmEpilogue { Activation = tower.Activation, PreActivation = saved.PreActivation });
+        weights.Proj.Forward(device, y, work.Hidden, new GemmEpilogue { Residual = saved.Middle });
     }
 
     /// <summary>
@@ -44,21 +41,21 @@ internal static class TransformerBlock
         Device device, Tensor dx, Tensor x, BlockParameters weights, BlockParameters gradients, BlockActivations saved, BlockWorkspace work, TowerShape tower)
     {
         Activation.Forward(device, work.Hidden, saved.PreActivation, tower.Activation);
-        Gemm.BackwardWeight(device, gradients.ProjWeight, gradients.ProjBias, dx, work.Hidden);
-        Gemm.BackwardInput(device, work.DHidden, dx, weights.ProjWeight, preActivation: saved.PreActivation, kind: tower.Activation);
+        LinearLayer.BackwardWeight(device, gradients.Proj, dx, work.Hidden);
+        Gemm.BackwardInput(device, work.DHidden, dx, weights.Proj.Weight, preActivation: saved.PreActivation, kind: tower.Activation);
         LayerNorm.Forward(device, work.Normalized, default, default, saved.Middle, weights.Ln2Weight, weights.Ln2Bias, tower.Epsilon);
-        Gemm.BackwardWeight(device, gradients.FcWeight, gradients.FcBias, work.DHidden, work.Normalized);
-        Gemm.BackwardInput(device, work.DNormalized, work.DHidden, weights.FcWeight);
+        LinearLayer.BackwardWeight(device, gradients.Fc, work.DHidden, work.Normalized);
+        Gemm.BackwardInput(device, work.DNormalized, work.DHidden, weights.Fc.Weight);
         LayerNorm.Backward(
             device, dx, gradients.Ln2Weight, gradients.Ln2Bias, work.DNormalized, saved.Middle, weights.Ln2Weight, saved.Mean2, saved.Rstd2, accumulate: true);
 
-        Gemm.BackwardWeight(device, gradients.OutWeight, gradients.OutBias, dx, saved.Attended);
-        Gemm.BackwardInput(device, work.DNormalized, dx, weights.OutWeight);
+        LinearLayer.BackwardWeight(device, gradients.Out, dx, saved.Attended);
+        Gemm.BackwardInput(device, work.DNormalized, dx, weights.Out.Weight);
         Attention.Backward(
             device, work.DQkv, work.DNormalized, saved.Attended, saved.Qkv, saved.LogSumExp, work.Delta, tower.Attention, tower.Causal);
         LayerNorm.Forward(device, work.Normalized, default, default, x, weights.Ln1Weight, weights.Ln1Bias, tower.Epsilon);
-        Gemm.BackwardWeight(device, gradients.QkvWeight, gradients.QkvBias, work.DQkv, work.Normalized);
-        Gemm.BackwardInput(device, work.DNormalized, work.DQkv, weights.QkvWeight);
+        LinearLayer.BackwardWeight(device, gradients.Qkv, work.DQkv, work.Normalized);
+        Gemm.BackwardInput(device, work.DNormalized, work.DQkv, weights.Qkv.Weight);
         LayerNorm.Backward(
             device, dx, gradients.Ln1Weight, gradients.Ln1Bias, work.DNormalized, x, weights.Ln1Weight, saved.Mean1, saved.Rstd1, accumulate: true);
     }
@@ -101,25 +98,24 @@ internal sealed class BlockParameters(ParameterSet set, string block)
 
     public Tensor Ln1Bias { get; } = set[$"{block}.ln_1.bias"];
 
-    public Tensor QkvWeight { get; } = set[$"{block}.attn.in_proj_weight"];
+    /// <summary>Queries, keys and values from the normalised stream.</summary>
+    public LinearLayer Qkv { get; } = new(set, $"{block}.attn.in_proj_weight", $"{block}.attn.in_proj_bias");
 
-    public Tensor QkvBias { get; } = set[$"{block}.attn.in_proj_bias"];
-
-    public Tensor OutWeight { get; } = set[$"{block}.attn.out_proj.weight"];
-
-    public Tensor OutBias { get; } = set[$"{block}.attn.out_proj.bias"];
+    /// <summary>The attention's output projection.</summary>
+    public LinearLayer Out { get; } = LinearLayer.Named(set, $"{block}.attn.out_proj");
 
     public Tensor Ln2Weight { get; } = set[$"{block}.ln_2.weight"];
 
     public Tensor Ln2Bias { get; } = set[$"{block}.ln_2.bias"];
 
-    public Tensor FcWeight { get; } = set[$"{block}.mlp.c_fc.weight"];
+    /// <summary>The MLP's first layer.</summary>
+    public LinearLayer Fc { get; } = LinearLayer.Named(set, $"{block}.mlp.c_fc");
 
-    public Tensor FcBias { get; } = set[$"{block}.mlp.c_fc.bias"];
+    /// <summary>The MLP's second layer.</summary>
+    public LinearLayer Proj { get; } = LinearLayer.Named(set, $"{block}.mlp.c_proj");
 
-    public Tensor ProjWeight { get; } = set[$"{block}.mlp.c_proj.weight"];
-
-    public Tensor ProjBias { get; } = set[$"{block}.mlp.c_proj.bias"];
+    /// <summary>The linear layers.</summary>
+    public IEnumerable<LinearLayer> Layers => [Qkv, Out, Fc, Proj];
 
     /// <summary>All blocks of a tower.</summary>
     public static BlockParameters[] Of(ParameterSet set, string prefix, int layers) =>

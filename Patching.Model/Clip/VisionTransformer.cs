@@ -30,7 +30,7 @@ public sealed class VisionTransformer : IDisposable
     {
         VisionActivations a = activations;
         PatchEmbedding.Unfold(device, a.Patches, a.Images, pixelTable, config.Vision.PatchSize);
-        Gemm.Forward(device, a.PatchEmbeddings, a.Patches, weights.PatchWeight);
+        weights.Patch.Forward(device, a.PatchEmbeddings, a.Patches);
         PatchEmbedding.Assemble(device, a.Embedded, a.PatchEmbeddings, weights.ClassToken, weights.Positions, a.Batch);
         LayerNorm.Forward(
             device, a.Streams[0], a.EmbeddedMean, a.EmbeddedRstd, a.Embedded, weights.LnPreWeight, weights.LnPreBias, config.LayerNormEpsilon);
@@ -39,15 +39,15 @@ public sealed class VisionTransformer : IDisposable
         RowSelection.Gather(device, a.Pooled, a.Streams[^1], a.ClassRows);
         LayerNorm.Forward(
             device, a.PooledNormalized, a.PooledMean, a.PooledRstd, a.Pooled, weights.LnPostWeight, weights.LnPostBias, config.LayerNormEpsilon);
-        Gemm.Forward(device, a.Features, a.PooledNormalized, weights.Projection);
+        weights.Projection.Forward(device, a.Features, a.PooledNormalized);
     }
 
     /// <summary>Accumulates the gradients of all parameters from <paramref name="dFeatures"/> [B, E]. The steps of <see cref="Forward"/> in reverse.</summary>
     public void Backward(VisionParameters weights, VisionParameters gradients, VisionActivations activations, Tensor dFeatures)
     {
         VisionActivations a = activations;
-        Gemm.BackwardWeight(device, gradients.Projection, default, dFeatures, a.PooledNormalized);
-        Gemm.BackwardInput(device, a.DPooled, dFeatures, weights.Projection);
+        LinearLayer.BackwardWeight(device, gradients.Projection, dFeatures, a.PooledNormalized);
+        Gemm.BackwardInput(device, a.DPooled, dFeatures, weights.Projection.Weight);
         // PooledNormalized has been used for the last time; LayerNorm's gradient takes its place.
         LayerNorm.Backward(
             device, a.PooledNormalized, gradients.LnPostWeight, gradients.LnPostBias, a.DPooled, a.Pooled, weights.LnPostWeight, a.PooledMean, a.PooledRstd,
@@ -59,21 +59,26 @@ public sealed class VisionTransformer : IDisposable
             device, a.Work.Normalized, gradients.LnPreWeight, gradients.LnPreBias, a.DStream, a.Embedded, weights.LnPreWeight, a.EmbeddedMean, a.EmbeddedRstd,
             accumulate: false);
         PatchEmbedding.AssembleBackward(device, a.PatchEmbeddings, gradients.ClassToken, gradients.Positions, a.Work.Normalized, a.Batch);
-        Gemm.BackwardWeight(device, gradients.PatchWeight, default, a.PatchEmbeddings, a.Patches);
+        LinearLayer.BackwardWeight(device, gradients.Patch, a.PatchEmbeddings, a.Patches);
     }
 
     /// <inheritdoc/>
     public void Dispose() => constants.Dispose();
 }
 
-/// <summary>The image tower's tensors inside a parameter set: weights, or their gradients.</summary>
-public sealed class VisionParameters
+/// <summary>
+/// The image tower's tensors inside a parameter set: weights, or their gradients. For weights that many batches will use, <see cref="Pack"/> keeps a copy of every matrix
+/// in the order the GEMM reads it.
+/// </summary>
+public sealed class VisionParameters : IDisposable
 {
+    private readonly LinearLayer[] layers;
+    private Arena? packed;
+
     /// <summary>Finds the tensors by name.</summary>
     public VisionParameters(ParameterSet set, ClipConfig config)
     {
-        int patch = config.Vision.PatchSize;
-        PatchWeight = set["visual.conv1.weight"].Reshape(config.Vision.Width, 3 * patch * patch);
+        Patch = new LinearLayer(set, "visual.conv1.weight", bias: null);
         ClassToken = set["visual.class_embedding"];
         Positions = set["visual.positional_embedding"];
         LnPreWeight = set["visual.ln_pre.weight"];
@@ -81,10 +86,12 @@ public sealed class VisionParameters
         Blocks = BlockParameters.Of(set, "visual.", config.Vision.Layers);
         LnPostWeight = set["visual.ln_post.weight"];
         LnPostBias = set["visual.ln_post.bias"];
-        Projection = set["visual.proj"];
+        Projection = new LinearLayer(set, "visual.proj", bias: null);
+        layers = [Patch, .. Blocks.SelectMany(block => block.Layers), Projection];
     }
 
-    internal Tensor PatchWeight { get; }
+    /// <summary>The patch embedding: conv1 as a matrix [C, 3pp].</summary>
+    internal LinearLayer Patch { get; }
 
     internal Tensor ClassToken { get; }
 
@@ -100,5 +107,20 @@ public sealed class VisionParameters
 
     internal Tensor LnPostBias { get; }
 
-    internal Tensor Projection { get; }
+    /// <summary>The projection to the shared space [E, C].</summary>
+    internal LinearLayer Projection { get; }
+
+    /// <summary>Rearranges every matrix as it is now for forward passes. Call again when the weights have changed; memory is taken by the first call.</summary>
+    /// <exception cref="DeviceException">The device has not enough memory.</exception>
+    public void Pack(Device device)
+    {
+        packed ??= Arena.Allocate(device, "packed weights", arena =>
+        {
+            for (int i = 0; i < layers.Length; i++) layers[i].TakePacked(arena, $"layer {i}");
+        });
+        foreach (LinearLayer layer in layers) layer.Pack(device);
+    }
+
+    /// <summary>Frees the rearranged copies, if there are any; the weights themselves belong to their set.</summary>
+    public void Dispose() => packed?.Dispose();
 }

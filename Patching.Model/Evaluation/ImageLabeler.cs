@@ -31,6 +31,7 @@ public sealed class ImageLabeler : IDisposable
             throw new InputException($"--template '{template}': has no place for the label; write {{}} where it goes");
         ZeroShotHead head = model.BuildHead(labels, [pattern]);
         weights = new VisionParameters(model.Vision, model.Config);
+        weights.Pack(model.Device);
         activations = VisionActivations.Allocate(model.Device, model.Config, batch: 1, training: false);
         classifier = new ImageClassifier(model.Device, head, batch: 1);
         preprocessor = new ImagePreprocessor(model.Config.Vision.ImageSize);
@@ -54,6 +55,7 @@ public sealed class ImageLabeler : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        weights.Dispose();
         activations.Dispose();
         classifier.Dispose();
     }

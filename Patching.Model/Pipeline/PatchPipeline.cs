@@ -60,7 +60,8 @@ public sealed class PatchPipeline : IDisposable
     /// <summary>Only evaluates the model as it is.</summary>
     public IReadOnlyList<ResultRecord> EvaluateModel(CancellationToken cancellation)
     {
-        VisionParameters weights = new(model.Vision, model.Config);
+        using VisionParameters weights = new(model.Vision, model.Config);
+        weights.Pack(model.Device);
         return Evaluate(OpenEvaluated(), [null], _ => weights, null, null, cancellation);
     }
 
@@ -131,7 +132,8 @@ public sealed class PatchPipeline : IDisposable
 
     private void EvaluateEpoch(ImageDataset[] evaluated, int epoch, ParameterSet weights, FinetuneSettings recipe, CancellationToken cancellation)
     {
-        VisionParameters tensors = new(weights, model.Config);
+        using VisionParameters tensors = new(weights, model.Config);
+        tensors.Pack(model.Device);
         Evaluate(evaluated, [null], _ => tensors, recipe, epoch, cancellation);
     }
 

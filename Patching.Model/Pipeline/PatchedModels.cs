@@ -34,7 +34,9 @@ public sealed class PatchedModels : IDisposable
     /// <summary>The weights for one alpha, valid until the next call.</summary>
     public VisionParameters At(double alpha)
     {
-        if (current != alpha) Interpolation.Forward(model.Device, working.Flat, model.Vision.Flat, finetuned.Flat, alpha);
+        if (current == alpha) return workingTensors;
+        Interpolation.Forward(model.Device, working.Flat, model.Vision.Flat, finetuned.Flat, alpha);
+        workingTensors.Pack(model.Device);
         current = alpha;
         return workingTensors;
     }
@@ -76,7 +78,11 @@ public sealed class PatchedModels : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => working.Dispose();
+    public void Dispose()
+    {
+        workingTensors.Dispose();
+        working.Dispose();
+    }
 
     private static bool IsSaved(string directory, Dictionary<string, string> metadata)
     {
