@@ -43,7 +43,7 @@ public static class CheckpointWriter
         IReadOnlyDictionary<string, string>? metadata = null, string? tokenizerDirectory = null, bool overwrite = false)
     {
         string target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(directory));
-        RequireReplaceable(directory, target, overwrite);
+        RequireReplaceable(directory, overwrite);
         string temporary = $"{target}.{Guid.NewGuid():N}.tmp";
         try
         {
@@ -162,8 +162,11 @@ public static class CheckpointWriter
         _ => throw new ArgumentOutOfRangeException(nameof(type), type, "can be written: F32, F16, BF16"),
     };
 
-    private static void RequireReplaceable(string directory, string target, bool overwrite)
+    /// <summary>Refuses a directory that <see cref="Save"/> would refuse, so that a long computation can ask before it begins.</summary>
+    /// <exception cref="InputException">It is a file, or holds something that may not be replaced.</exception>
+    internal static void RequireReplaceable(string directory, bool overwrite)
     {
+        string target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(directory));
         if (File.Exists(target)) throw new InputException($"{directory}: is a file; name a directory to be created");
         if (!Directory.Exists(target) || !Directory.EnumerateFileSystemEntries(target).Any()) return;
         if (!overwrite) throw new InputException($"{directory}: exists already; name another directory or ask for it to be overwritten");
