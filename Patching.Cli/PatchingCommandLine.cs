@@ -24,7 +24,7 @@ internal static class PatchingCommandLine
         if (parsed.Errors.Count > 0)
         {
             string command = parsed.CommandResult.Command is RootCommand ? "" : parsed.CommandResult.Command.Name + " ";
-            error.WriteLine($"patching: {OneLine(parsed.Errors[0].Message).TrimEnd('.')}; see patching {command}--help");
+            error.WriteLine($"patching: {OneLine(Explain(parsed)).TrimEnd('.')}; see patching {command}--help");
             return ExitCodes.Usage;
         }
         try
@@ -54,6 +54,15 @@ internal static class PatchingCommandLine
         };
         root.Options.Add(CommonOptions.Verbose);
         return root;
+    }
+
+    // The most telling of the errors, in words that name what is wrong.
+    private static string Explain(ParseResult parsed)
+    {
+        if (parsed.Errors.FirstOrDefault(error => parsed.UnmatchedTokens.Any(error.Message.Contains)) is { } unknown) return unknown.Message;
+        Argument? missing = parsed.CommandResult.Command.Arguments.FirstOrDefault(
+            argument => (parsed.GetResult(argument)?.Tokens.Count ?? 0) < argument.Arity.MinimumNumberOfValues);
+        return missing is null ? parsed.Errors[0].Message : $"{missing.Name} is missing: {missing.Description}";
     }
 
     private static (int Code, string Line) Explain(Exception failure) => failure switch

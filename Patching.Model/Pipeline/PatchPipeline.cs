@@ -41,8 +41,9 @@ public sealed class PatchPipeline : IDisposable
     public IReadOnlyList<ResultRecord> Patch(CancellationToken cancellation)
     {
         // Everything that can be wrong with the data is found before the first step is computed.
-        ImageDataset[] evaluated = OpenEvaluated();
-        (ParameterSet finetuned, string recipe, FinetuneSettings? trained) = settings.Load is null ? Train(evaluated, cancellation) : Load(settings.Load);
+        ImageDataset? training = settings.Load is null ? Open(settings.TrainDataset, DatasetSplit.Train) : null;
+        ImageDataset[] evaluated = OpenEvaluated(training);
+        (ParameterSet finetuned, string recipe, FinetuneSettings? trained) = training is null ? Load(settings.Load!) : Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
         using PatchedModels line = new(model, theta1);
         if (settings.Save is not null) SaveModels(line, recipe);
@@ -52,8 +53,9 @@ public sealed class PatchPipeline : IDisposable
     /// <summary>Only fine-tunes, and saves the fine-tuned model as alpha 1.</summary>
     public void Finetune(CancellationToken cancellation)
     {
-        ImageDataset[] evaluated = settings.EvalEveryEpoch ? OpenEvaluated() : [];
-        (ParameterSet finetuned, string recipe, _) = Train(evaluated, cancellation);
+        ImageDataset training = Open(settings.TrainDataset, DatasetSplit.Train);
+        ImageDataset[] evaluated = settings.EvalEveryEpoch ? OpenEvaluated(training) : [];
+        (ParameterSet finetuned, string recipe, _) = Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
         using PatchedModels line = new(model, theta1);
         if (settings.Save is not null) SaveModels(line, recipe);
@@ -63,24 +65,24 @@ public sealed class PatchPipeline : IDisposable
     public IReadOnlyList<ResultRecord> EvaluateModel(CancellationToken cancellation)
     {
         VisionParameters weights = new(model.Vision, model.Config);
-        return Evaluate(OpenEvaluated(), [null], _ => weights, null, null, cancellation);
+        return Evaluate(OpenEvaluated(null), [null], _ => weights, null, null, cancellation);
     }
 
     /// <inheritdoc/>
     public void Dispose() => model.Dispose();
 
-    private ImageDataset[] OpenEvaluated() => [.. settings.EvalDatasets.Select(name => Open(name, DatasetSplit.Test))];
-
-    private ImageDataset Open(string name, DatasetSplit split)
+    // Notes come when all data sets are known to be usable, so that an error stands alone.
+    private ImageDataset[] OpenEvaluated(ImageDataset? training)
     {
-        ImageDataset dataset = DatasetCatalog.Open(name, split, settings.DataLocation);
-        foreach (string note in dataset.Notes) events.Note?.Invoke(note);
-        return dataset;
+        ImageDataset[] evaluated = [.. settings.EvalDatasets.Select(name => Open(name, DatasetSplit.Test))];
+        foreach (string note in evaluated.Prepend(training).SelectMany(dataset => dataset?.Notes ?? [])) events.Note?.Invoke(note);
+        return evaluated;
     }
 
-    private (ParameterSet Finetuned, string Recipe, FinetuneSettings? Settings) Train(ImageDataset[] evaluated, CancellationToken cancellation)
+    private ImageDataset Open(string name, DatasetSplit split) => DatasetCatalog.Open(name, split, settings.DataLocation);
+
+    private (ParameterSet Finetuned, string Recipe, FinetuneSettings? Settings) Train(ImageDataset dataset, ImageDataset[] evaluated, CancellationToken cancellation)
     {
-        ImageDataset dataset = Open(settings.TrainDataset, DatasetSplit.Train);
         settings.Recipe(dataset.Count, "", "").Check(settings.WarmupLength is not null);
         RequireMemory("fine-tuning", MemoryPlan.Training(model.Config, settings.BatchSize, dataset.ClassNames.Count));
         FinetuneSettings recipe = settings.Recipe(dataset.Count, model.Checkpoint.Sha256, heads.Key(model, dataset));

@@ -45,6 +45,7 @@ public static class CheckpointWriter
         string target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(directory));
         RequireReplaceable(directory, overwrite);
         string temporary = $"{target}.{Guid.NewGuid():N}.tmp";
+        string[] created = [.. MissingParents(target)];
         try
         {
             Directory.CreateDirectory(temporary);
@@ -62,6 +63,8 @@ public static class CheckpointWriter
         finally
         {
             if (Directory.Exists(temporary)) Directory.Delete(temporary, recursive: true);
+            foreach (string parent in created)
+                if (Directory.Exists(parent) && !Directory.EnumerateFileSystemEntries(parent).Any()) Directory.Delete(parent);
         }
     }
 
@@ -175,6 +178,12 @@ public static class CheckpointWriter
         string? other = present.FirstOrDefault(name => !ours.Contains(name));
         if (other is not null)
             throw new InputException($"{directory}: holds '{HostileText.Show(other)}', which is no checkpoint file; name another one");
+    }
+
+    /// <summary>Folders above a path that do not exist yet, innermost first.</summary>
+    private static IEnumerable<string> MissingParents(string path)
+    {
+        for (string? parent = Path.GetDirectoryName(path); parent is not null && !Directory.Exists(parent); parent = Path.GetDirectoryName(parent)) yield return parent;
     }
 
     private static void Replace(string temporary, string target)
