@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Globalization;
+using System.Numerics;
 using Patching.Kernels;
 using Patching.Model;
 using Patching.Model.Pipeline;
@@ -19,7 +21,7 @@ internal static class CommonOptions
 
     public static Option<string?> Device { get; } = Choice("--device", "Where to run; cuda if there is one, else cpu.", "cuda", "cpu", "simulator");
 
-    public static Option<int> Threads { get; } = new("--threads") { Description = "Threads that compute on the CPU; 0 is all cores." };
+    public static Option<int> Threads { get; } = Number("--threads", "Threads that compute on the CPU; 0 is all cores.", 0);
 
     public static Option<string> TrainDataset { get; } = new("--train-dataset") { Description = "Patching task: a data set's name or folder:PATH.", Required = true };
 
@@ -32,27 +34,32 @@ internal static class CommonOptions
 
     public static Option<double[]> Alpha { get; } = new("--alpha")
     {
-        Description = "Weights of the fine-tuned model to interpolate with, 0 to 1.", AllowMultipleArgumentsPerToken = true, DefaultValueFactory = _ => [0.5],
+        Description = "Weights of the fine-tuned model to interpolate with, 0 to 1.",
+        AllowMultipleArgumentsPerToken = true,
+        Arity = ArgumentArity.OneOrMore,
+        DefaultValueFactory = _ => [0.5],
+        CustomParser = result => [.. result.Tokens.Select(token => Parse<double>("--alpha", token.Value, result))],
     };
 
-    public static Option<int> Epochs { get; } = new("--epochs") { Description = "Passes over the training data.", DefaultValueFactory = _ => 10 };
+    public static Option<int> Epochs { get; } = Number("--epochs", "Passes over the training data.", 10);
 
-    public static Option<double> LearningRate { get; } = new("--lr") { Description = "Highest learning rate.", DefaultValueFactory = _ => 0.001 };
+    public static Option<double> LearningRate { get; } = Number("--lr", "Highest learning rate.", 0.001);
 
-    public static Option<double> WeightDecay { get; } = new("--wd") { Description = "Weight decay.", DefaultValueFactory = _ => 0.1 };
+    public static Option<double> WeightDecay { get; } = Number("--wd", "Weight decay.", 0.1);
 
-    public static Option<double> LabelSmoothing { get; } = new("--ls") { Description = "Label smoothing." };
+    public static Option<double> LabelSmoothing { get; } = Number("--ls", "Label smoothing.", 0.0);
 
-    public static Option<int> BatchSize { get; } = new("--batch-size") { Description = "Images per step.", DefaultValueFactory = _ => 128 };
+    public static Option<int> BatchSize { get; } = Number("--batch-size", "Images per step.", 128);
 
     public static Option<int?> WarmupLength { get; } = new("--warmup_length", "--warmup-length")
     {
         Description = $"Steps of linear warm-up ({PatchSettings.DefaultWarmupLength} if not given).",
+        CustomParser = result => Parse<int>("--warmup_length", result.Tokens[0].Value, result),
     };
 
-    public static Option<double> ClipNorm { get; } = new("--clip-norm") { Description = "Largest norm of the gradient.", DefaultValueFactory = _ => 1.0 };
+    public static Option<double> ClipNorm { get; } = Number("--clip-norm", "Largest norm of the gradient.", 1.0);
 
-    public static Option<int> Seed { get; } = new("--seed") { Description = "Decides the order of the images and their crops." };
+    public static Option<int> Seed { get; } = Number("--seed", "Decides the order of the images and their crops.", 0);
 
     public static Option<string?> ResultsDb { get; } = new("--results-db") { Description = "File that gets a line of JSON per evaluation." };
 
@@ -64,7 +71,7 @@ internal static class CommonOptions
 
     public static Option<string?> ExpName { get; } = new("--exp_name", "--exp-name") { Description = "Name of the experiment in the results file." };
 
-    public static Option<int> Workers { get; } = new("--workers") { Description = "Threads that decode images.", DefaultValueFactory = _ => Environment.ProcessorCount };
+    public static Option<int> Workers { get; } = Number("--workers", "Threads that decode images.", Environment.ProcessorCount);
 
     public static Option<bool> SkipBadImages { get; } = new("--skip-bad-images") { Description = "Leave out images that cannot be read, and count them." };
 
@@ -74,7 +81,7 @@ internal static class CommonOptions
     public static Device OpenDevice(ParseResult parsed)
     {
         int threads = parsed.GetValue(Threads);
-        if (threads < 0) throw new InputException($"--threads {threads}: must be 0 or more");
+        if (threads is < 0 or > PatchSettings.MostThreads) throw new InputException($"--threads {threads}: must be between 0 and {PatchSettings.MostThreads}");
         return parsed.GetValue(Device) switch
         {
             "cuda" => Kernels.Device.Open(DeviceKind.Cuda),
@@ -96,7 +103,7 @@ internal static class CommonOptions
     public static IReadOnlyList<string> Split(string? list) => (list ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
 
     /// <summary>The command line as it was given, for the records.</summary>
-    public static string CommandLine(ParseResult parsed) => "patching " + string.Join(' ', parsed.Tokens.Select(Quoted));
+    public static string AsTyped(ParseResult parsed) => "patching " + string.Join(' ', parsed.Tokens.Select(Quoted));
 
     private static Option<string?> Choice(string name, string description, params string[] choices)
     {
@@ -107,6 +114,26 @@ internal static class CommonOptions
             if (value is not null && !choices.Contains(value)) result.AddError($"{name} '{value}': must be one of {string.Join(", ", choices)}");
         });
         return option;
+    }
+
+    /// <summary>
+    /// An option that takes one number. The library's own parser would ignore commas, so that 0,001 means 1, and name .NET types in its messages.
+    /// </summary>
+    public static Option<T> Number<T>(string name, string description, T byDefault)
+        where T : struct, INumber<T> => new(name)
+        {
+            Description = description,
+            DefaultValueFactory = _ => byDefault,
+            CustomParser = result => Parse<T>(name, result.Tokens[0].Value, result),
+        };
+
+    private static T Parse<T>(string name, string text, ArgumentResult result)
+        where T : struct, INumber<T>
+    {
+        bool whole = typeof(T) == typeof(int);
+        if (T.TryParse(text, whole ? NumberStyles.AllowLeadingSign : NumberStyles.Float, CultureInfo.InvariantCulture, out T value)) return value;
+        result.AddError($"{name} '{text}': is not a {(whole ? "whole number" : "number")}{(whole ? " that fits 32 bits" : ", such as 0.5")}");
+        return default;
     }
 
     private static string Quoted(Token token) => token.Value.Contains(' ') ? $"'{token.Value}'" : token.Value;

@@ -13,7 +13,7 @@ internal static class ClassifyCommand
     private static readonly Argument<string[]> Images = new("images") { Description = "Image files.", Arity = ArgumentArity.OneOrMore };
     private static readonly Option<string> Labels = new("--labels") { Description = "Texts to choose from, separated by commas.", Required = true };
     private static readonly Option<string?> Template = new("--template") { Description = "Prompt around each label, with {} in its place; the label alone if not given." };
-    private static readonly Option<int> Top = new("--top") { Description = "Labels to show per image.", DefaultValueFactory = _ => 5 };
+    private static readonly Option<int> Top = CommonOptions.Number("--top", "Labels to show per image.", 5);
 
     public static Command Create()
     {
@@ -32,25 +32,27 @@ internal static class ClassifyCommand
         if (labels.Count == 0) throw new InputException("--labels: give at least one text");
         int top = parsed.GetValue(Top);
         if (top < 1) throw new InputException($"--top {top}: must be 1 or more");
+        bool skip = parsed.GetValue(CommonOptions.SkipBadImages);
+        string[] images = parsed.GetRequiredValue(Images);
+        if (!skip && images.FirstOrDefault(image => !File.Exists(image)) is { } missing) throw new InputException($"{missing}: there is no such file");
         using Device device = CommonOptions.OpenDevice(parsed);
         using ClipModel model = ClipModel.Open(
             device, parsed.GetRequiredValue(CommonOptions.Model), CommonOptions.ActivationOf(parsed), parsed.GetValue(CommonOptions.Tokenizer));
         using ImageLabeler labeler = new(model, labels, parsed.GetValue(Template));
-        bool skip = parsed.GetValue(CommonOptions.SkipBadImages);
-        foreach (string image in parsed.GetRequiredValue(Images)) Print(labeler, image, top, skip);
+        foreach (string image in images) Print(labeler, image, top, skip, parsed.InvocationConfiguration);
         return ExitCodes.Done;
     }
 
-    private static void Print(ImageLabeler labeler, string image, int top, bool skip)
+    private static void Print(ImageLabeler labeler, string image, int top, bool skip, InvocationConfiguration console)
     {
         try
         {
             foreach (LabelScore score in labeler.Classify(image).Take(top))
-                Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{image}\t{score.Probability:0.0000}\t{score.Label}"));
+                console.Output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{image}\t{score.Probability:0.0000}\t{score.Label}"));
         }
         catch (InputException error) when (skip)
         {
-            Console.Error.WriteLine($"patching: skipped: {error.Message}");
+            console.Error.WriteLine($"patching: skipped: {error.Message}");
         }
     }
 }

@@ -36,15 +36,15 @@ internal static class EvaluateCommand
             ExpName = parsed.GetValue(CommonOptions.ExpName),
             Workers = parsed.GetValue(CommonOptions.Workers),
             SkipBadImages = parsed.GetValue(CommonOptions.SkipBadImages),
-            Command = CommonOptions.CommandLine(parsed),
+            Command = CommonOptions.AsTyped(parsed),
         };
         if (settings.EvalDatasets.Count == 0) throw new InputException("--eval-datasets: name at least one data set");
         using Device device = CommonOptions.OpenDevice(parsed);
-        using ProgressReporter progress = new();
+        using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
         using PatchPipeline pipeline = new(device, settings, progress.Events);
         IReadOnlyList<ResultRecord> results = pipeline.EvaluateModel(cancellation);
         progress.Finish();
-        ResultsTable.Print(results, null);
+        ResultsTable.Print(parsed.InvocationConfiguration.Output, results, null);
         return ExitCodes.Done;
     }
 }

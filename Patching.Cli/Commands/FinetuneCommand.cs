@@ -27,11 +27,11 @@ internal static class FinetuneCommand
         if (settings.EvalEveryEpoch && settings.EvalDatasets.Count == 0) throw new InputException("--eval-every-epoch: name the data sets with --eval-datasets");
         settings.Check();
         using Device device = CommonOptions.OpenDevice(parsed);
-        using ProgressReporter progress = new();
+        using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
         using PatchPipeline pipeline = new(device, settings, progress.Events);
         pipeline.Finetune(cancellation);
         progress.Finish();
-        Console.Out.WriteLine(Path.Combine(settings.Save, PatchedModels.DirectoryName(1)));
+        parsed.InvocationConfiguration.Output.WriteLine(Path.Combine(settings.Save, PatchedModels.DirectoryName(1)));
         return ExitCodes.Done;
     }
 }

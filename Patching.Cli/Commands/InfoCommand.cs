@@ -27,18 +27,21 @@ internal static class InfoCommand
 
     private static int Run(ParseResult parsed)
     {
-        Row("patching", PatchPipeline.Version);
-        using (Device host = Device.Open(DeviceKind.Host)) Row("cpu", host.Name);
-        Row("cuda", DescribeCuda());
+        // The whole description is made before any of it is printed, so that an unusable model leaves no half of it.
+        StringWriter description = new(CultureInfo.InvariantCulture) { NewLine = parsed.InvocationConfiguration.Output.NewLine };
+        int batch = parsed.GetValue(CommonOptions.BatchSize);
+        PatchSettings.CheckBatchSize(batch);
+        Row(description, "patching", PatchPipeline.Version);
+        using (Device host = Device.Open(DeviceKind.Host)) Row(description, "cpu", host.Name);
+        Row(description, "cuda", DescribeCuda());
         if (parsed.GetValue(Model) is { } path)
         {
             using ClipCheckpoint checkpoint = ClipCheckpoint.Open(path, CommonOptions.ActivationOf(parsed));
-            DescribeModel(checkpoint);
-            int batch = parsed.GetValue(CommonOptions.BatchSize);
-            if (batch < 1) throw new Patching.Model.InputException($"--batch-size {batch}: must be 1 or more");
-            DescribeMemory($"fine-tune, batch {batch}", MemoryPlan.Training(checkpoint.Config, batch, TypicalClasses));
-            DescribeMemory($"evaluate, batch {batch}", MemoryPlan.Evaluation(checkpoint.Config, batch, TypicalClasses));
+            DescribeModel(description, checkpoint);
+            DescribeMemory(description, $"fine-tune, batch {batch}", MemoryPlan.Training(checkpoint.Config, batch, TypicalClasses));
+            DescribeMemory(description, $"evaluate, batch {batch}", MemoryPlan.Evaluation(checkpoint.Config, batch, TypicalClasses));
         }
+        parsed.InvocationConfiguration.Output.Write(description.ToString());
         return ExitCodes.Done;
     }
 
@@ -49,26 +52,26 @@ internal static class InfoCommand
         return $"{cuda.Name}, {Bytes(cuda.MemoryBytes)}";
     }
 
-    private static void DescribeModel(ClipCheckpoint checkpoint)
+    private static void DescribeModel(TextWriter to, ClipCheckpoint checkpoint)
     {
         ClipConfig config = checkpoint.Config;
         VisionConfig vision = config.Vision;
-        Row("model", checkpoint.WeightsPath);
-        Row("sha256", checkpoint.Sha256);
-        Row("names", checkpoint.Naming.ToString());
-        Row("activation", config.Activation.ToString());
-        Row("embedding", Text($"{config.EmbeddingWidth}"));
-        Row("image tower", Text($"{vision.ImageSize} px, patch {vision.PatchSize}, width {vision.Width}, {vision.Layers} layers, {vision.Heads} heads, {Count(ParameterTable.Vision(config))} parameters"));
-        Row("text tower", config.Text is { } text
+        Row(to, "model", checkpoint.WeightsPath);
+        Row(to, "sha256", checkpoint.Sha256);
+        Row(to, "names", checkpoint.Naming.ToString());
+        Row(to, "activation", config.Activation.ToString());
+        Row(to, "embedding", Text($"{config.EmbeddingWidth}"));
+        Row(to, "image tower", Text($"{vision.ImageSize} px, patch {vision.PatchSize}, width {vision.Width}, {vision.Layers} layers, {vision.Heads} heads, {Count(ParameterTable.Vision(config))} parameters"));
+        Row(to, "text tower", config.Text is { } text
             ? Text($"context {text.ContextLength}, vocabulary {text.VocabularySize}, width {text.Width}, {text.Layers} layers, {text.Heads} heads, {Count(ParameterTable.Text(config))} parameters")
             : "none");
-        Row("tokenizer", checkpoint.TokenizerDirectory ?? "none beside the model");
+        Row(to, "tokenizer", checkpoint.TokenizerDirectory ?? "none beside the model");
     }
 
-    private static void DescribeMemory(string job, IReadOnlyList<MemoryRole> plan)
+    private static void DescribeMemory(TextWriter to, string job, IReadOnlyList<MemoryRole> plan)
     {
-        Row(job, Bytes(plan.Sum(role => role.Bytes)));
-        foreach (MemoryRole role in plan) Row("  " + role.Role, Bytes(role.Bytes));
+        Row(to, job, Bytes(plan.Sum(role => role.Bytes)));
+        foreach (MemoryRole role in plan) Row(to, "  " + role.Role, Bytes(role.Bytes));
     }
 
     private static string Count(IEnumerable<ParameterSpec> table) => Text($"{table.Sum(spec => (long)spec.Length):N0}");
@@ -77,5 +80,5 @@ internal static class InfoCommand
 
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
-    private static void Row(string name, string value) => Console.Out.WriteLine($"{name,-24}{value}");
+    private static void Row(TextWriter to, string name, string value) => to.WriteLine($"{name,-24}{value}");
 }

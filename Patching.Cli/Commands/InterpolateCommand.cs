@@ -28,12 +28,12 @@ internal static class InterpolateCommand
         double[] alphas = parsed.GetRequiredValue(CommonOptions.Alpha);
         PatchSettings.CheckAlphas(alphas);
         using Device device = CommonOptions.OpenDevice(parsed);
-        using ProgressReporter progress = new();
+        using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
         IReadOnlyList<string> written = ModelInterpolation.Run(
             device, parsed.GetRequiredValue(Zero), parsed.GetRequiredValue(One), alphas, save, CommonOptions.ActivationOf(parsed),
-            CommonOptions.CommandLine(parsed), parsed.GetValue(CommonOptions.Overwrite), progress.Events.Progress);
+            CommonOptions.AsTyped(parsed), parsed.GetValue(CommonOptions.Overwrite), progress.Events.Progress);
         progress.Finish();
-        foreach (string directory in written) Console.Out.WriteLine(directory);
+        foreach (string directory in written) parsed.InvocationConfiguration.Output.WriteLine(directory);
         return ExitCodes.Done;
     }
 }

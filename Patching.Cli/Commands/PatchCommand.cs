@@ -58,7 +58,7 @@ internal static class PatchCommand
         Workers = parsed.GetValue(CommonOptions.Workers),
         SkipBadImages = parsed.GetValue(CommonOptions.SkipBadImages),
         Overwrite = parsed.GetValue(CommonOptions.Overwrite),
-        Command = CommonOptions.CommandLine(parsed),
+        Command = CommonOptions.AsTyped(parsed),
     };
 
     private static int Run(ParseResult parsed, CancellationToken cancellation)
@@ -72,11 +72,11 @@ internal static class PatchCommand
         if (settings.EvalDatasets.Count == 0) throw new InputException("--eval-datasets: name at least one data set");
         settings.Check();
         using Device device = CommonOptions.OpenDevice(parsed);
-        using ProgressReporter progress = new();
+        using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
         using PatchPipeline pipeline = new(device, settings, progress.Events);
         IReadOnlyList<ResultRecord> results = pipeline.Patch(cancellation);
         progress.Finish();
-        ResultsTable.Print(results, settings.TrainDataset);
+        ResultsTable.Print(parsed.InvocationConfiguration.Output, results, settings.TrainDataset);
         return ExitCodes.Done;
     }
 }

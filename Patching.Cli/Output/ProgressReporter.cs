@@ -15,7 +15,8 @@ internal sealed class ProgressReporter : IDisposable
     private static readonly TimeSpan TerminalInterval = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(10);
 
-    private readonly bool terminal = !Console.IsErrorRedirected;
+    private readonly TextWriter error;
+    private readonly bool terminal;
     private readonly Stopwatch clock = Stopwatch.StartNew();
     private string? current;
     private long startedAt;
@@ -23,8 +24,11 @@ internal sealed class ProgressReporter : IDisposable
     private TimeSpan shown = TimeSpan.MinValue;
     private int width;
 
-    public ProgressReporter()
+    /// <summary>Reports to <paramref name="error"/>, which is a terminal only if it is the process's own standard error.</summary>
+    public ProgressReporter(TextWriter error)
     {
+        this.error = error;
+        terminal = ReferenceEquals(error, Console.Error) && !Console.IsErrorRedirected;
         Events = new PipelineEvents
         {
             Progress = (what, done, total) => Show(what, done, total, "images", ""),
@@ -40,7 +44,7 @@ internal sealed class ProgressReporter : IDisposable
     /// <summary>Ends the line in progress.</summary>
     public void Finish()
     {
-        if (terminal && width > 0) Console.Error.WriteLine();
+        if (terminal && width > 0) error.WriteLine();
         width = 0;
         current = null;
     }
@@ -68,7 +72,7 @@ internal sealed class ProgressReporter : IDisposable
     private void Note(string line)
     {
         Finish();
-        Console.Error.WriteLine(line);
+        error.WriteLine(line);
     }
 
     private void Show(string what, long done, long total, string unit, string detail)
@@ -97,10 +101,10 @@ internal sealed class ProgressReporter : IDisposable
     {
         if (!terminal)
         {
-            Console.Error.WriteLine(line);
+            error.WriteLine(line);
             return;
         }
-        Console.Error.Write("\r" + line.PadRight(width));
+        error.Write("\r" + line.PadRight(width));
         width = line.Length;
     }
 

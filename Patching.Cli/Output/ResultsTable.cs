@@ -7,10 +7,11 @@ namespace Patching.Cli.Output;
 /// <summary>Accuracies as a table: a row per alpha, a column per data set.</summary>
 internal static class ResultsTable
 {
-    /// <summary>Prints to standard output.</summary>
+    /// <summary>Prints the table.</summary>
+    /// <param name="output">Where to.</param>
     /// <param name="results">Records, a data set at a time.</param>
     /// <param name="patched">The patching task, to be marked.</param>
-    public static void Print(IReadOnlyList<ResultRecord> results, string? patched)
+    public static void Print(TextWriter output, IReadOnlyList<ResultRecord> results, string? patched)
     {
         string[] datasets = [.. results.Select(record => record.EvalDataset).Distinct()];
         double?[] alphas = [.. results.Select(record => record.Alpha).Distinct()];
@@ -24,9 +25,12 @@ internal static class ResultsTable
         }
         foreach (double? alpha in alphas)
             table.AddRow([Name(alpha, results[0]), .. datasets.Select(dataset => Cell(results.First(record => record.EvalDataset == dataset && record.Alpha == alpha)))]);
-        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Out), Ansi = AnsiSupport.No, ColorSystem = ColorSystemSupport.NoColors });
-        console.Profile.Width = 240;
+        // Spectre surrounds a Markdown table with lines of blanks.
+        StringWriter text = new(CultureInfo.InvariantCulture);
+        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(text), Ansi = AnsiSupport.No, ColorSystem = ColorSystemSupport.NoColors });
+        console.Profile.Width = 1000;
         console.Write(table);
+        foreach (string line in text.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)) output.WriteLine(line);
     }
 
     private static string Name(double? alpha, ResultRecord record) => Markup.Escape(alpha?.ToString("R", CultureInfo.InvariantCulture) ?? record.Model);

@@ -67,11 +67,12 @@ public sealed class ClipModel : IDisposable
     /// <exception cref="InputException">The model has no text tower or no tokenizer.</exception>
     public ZeroShotHead BuildHead(IReadOnlyList<string> classNames, IReadOnlyList<string> templates)
     {
+        if (Config.Text is null)
+            throw new InputException($"{Checkpoint.Path}: has no text tower, so no head can be built from class names; use a complete CLIP model");
         TextTransformer tower = new(Device, Config);
         ClipTokenizer words = tokenizer ?? throw new InputException(
             $"{Checkpoint.Path}: no vocab.json and merges.txt beside the model, so class names cannot be encoded; name their folder with --tokenizer");
-        if (words.VocabularySize > Config.Text!.VocabularySize)
-            throw new InputException($"{Checkpoint.Path}: the tokenizer has {words.VocabularySize} tokens, the model {Config.Text.VocabularySize}; they do not belong together");
+        RequireTokenizerOfModel(words, Config.Text);
         using ParameterSet text = new(Device, "text parameters", ParameterTable.Text(Config));
         text.Load(Checkpoint.Read);
         double scale = Math.Exp(text["logit_scale"].ToArray()[0]);
@@ -86,6 +87,16 @@ public sealed class ClipModel : IDisposable
         Vision.Dispose();
         Tower.Dispose();
         Checkpoint.Dispose();
+    }
+
+    private void RequireTokenizerOfModel(ClipTokenizer words, TextConfig text)
+    {
+        if (words.VocabularySize > text.VocabularySize)
+            throw new InputException($"{Checkpoint.Path}: the tokenizer has {words.VocabularySize} tokens, the model {text.VocabularySize}; they do not belong together");
+        // Every text would be read at the same meaningless place.
+        int read = text.Pooling == TextPooling.FirstEndOfText ? text.EndOfTextId : words.VocabularySize - 1;
+        if (words.EndOfText != read)
+            throw new InputException($"{Checkpoint.Path}: the model reads texts at token {read}, the tokenizer ends them with {words.EndOfText}; they do not belong together");
     }
 
     private static Func<string, string> Fill(string template) => name => template.Replace(ZeroShotPrompts.Placeholder, name, StringComparison.Ordinal);

@@ -72,6 +72,8 @@ public sealed class Evaluator : IDisposable
             foreach (ImageBatch batch in group) batch.Dispose();
         }
         while (group.Count > 0);
+        if (pipeline.Skipped.Count == dataset.Count)
+            throw new InputException($"{dataset.Name}: none of its {dataset.Count} images can be read; {pipeline.Skipped[0].Description}: {pipeline.Skipped[0].Reason}");
         return [.. predictions.Select(predicted => Score(dataset, predicted, pipeline.Skipped.Count))];
     }
 

@@ -7,19 +7,24 @@ using Patching.Model.Weights;
 namespace Patching.Model.Pipeline;
 
 /// <summary>
-/// Zero-shot heads on disk, so that a head is built once per model and task. A head's key is the hash of everything it is made from: the model's weights, the
-/// templates and the class names; a file whose key differs is not used.
+/// Zero-shot heads in memory and on disk, so that a head is built once per model and task. A head's key is the hash of everything it is made from but the
+/// tokenizer, which belongs to the model: weights and architecture, templates, class names; a file whose key differs is not used.
 /// </summary>
 /// <param name="directory">Where heads are kept; null keeps them in memory only.</param>
 public sealed class HeadCache(string? directory)
 {
     private const string KeyName = "head_key";
 
-    /// <summary>Hash of what a head is made from, in hexadecimal.</summary>
-    public static string Key(string modelSha256, IReadOnlyList<string> classNames, IReadOnlyList<string> templates)
+    private readonly Dictionary<string, ZeroShotHead> built = [];
+
+    /// <summary>Hash of what the head of a data set is made from, in hexadecimal.</summary>
+    public string Key(ClipModel model, ImageDataset dataset)
     {
+        // The same weights with another activation or pooling rule, which the user or config.json can choose, give another head.
+        string architecture = Encoding.UTF8.GetString(HuggingFaceConfig.WriteConfig(model.Config, "float32", indented: false));
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        foreach (string part in (string[])[modelSha256, "classes", .. classNames, "templates", .. templates])
+        IReadOnlyList<string> templates = ZeroShotPrompts.For(dataset.Name).Templates;
+        foreach (string part in (string[])[model.Checkpoint.Sha256, architecture, "classes", .. dataset.ClassNames, "templates", .. templates])
             hash.AppendData(Encoding.UTF8.GetBytes(part + "\0"));
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
@@ -29,14 +34,21 @@ public sealed class HeadCache(string? directory)
     /// <param name="dataset">The data set; its class names count.</param>
     public (ZeroShotHead Head, string Key) Get(ClipModel model, ImageDataset dataset)
     {
-        IReadOnlyList<string> templates = ZeroShotPrompts.For(dataset.Name).Templates;
-        string key = Key(model.Checkpoint.Sha256, dataset.ClassNames, templates);
-        if (directory is null) return (model.BuildHead(dataset.ClassNames, templates), key);
-        string path = Path.Combine(directory, $"{FileName(dataset.Name)}-{key[..12]}.safetensors");
-        if (File.Exists(path) && Read(path, key, dataset.ClassNames.Count, model.Config.EmbeddingWidth) is { } cached) return (cached, key);
-        ZeroShotHead head = model.BuildHead(dataset.ClassNames, templates);
-        Write(path, key, head);
+        string key = Key(model, dataset);
+        if (!built.TryGetValue(key, out ZeroShotHead? head)) built[key] = head = directory is null ? Build(model, dataset) : Get(model, dataset, directory, key);
         return (head, key);
+    }
+
+    private static ZeroShotHead Build(ClipModel model, ImageDataset dataset) =>
+        model.BuildHead(dataset.ClassNames, ZeroShotPrompts.For(dataset.Name).Templates);
+
+    private static ZeroShotHead Get(ClipModel model, ImageDataset dataset, string directory, string key)
+    {
+        string path = Path.Combine(directory, $"{FileName(dataset.Name)}-{key[..12]}.safetensors");
+        if (File.Exists(path) && Read(path, key, dataset.ClassNames.Count, model.Config.EmbeddingWidth) is { } cached) return cached;
+        ZeroShotHead head = Build(model, dataset);
+        Write(path, key, head);
+        return head;
     }
 
     private static ZeroShotHead? Read(string path, string key, int classes, int embeddingWidth)
@@ -48,6 +60,7 @@ public sealed class HeadCache(string? directory)
             float[] weights = new float[classes * embeddingWidth];
             if (file.Tensors["weight"].Elements != weights.Length) return null;
             file.ReadFloat32("weight", weights);
+            if (FloatConversion.CountNonFinite(weights) > 0) return null;
             return new ZeroShotHead(weights, classes, embeddingWidth);
         }
         catch (InputException)

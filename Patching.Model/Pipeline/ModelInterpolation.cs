@@ -29,6 +29,8 @@ public static class ModelInterpolation
         using ClipCheckpoint zero = ClipCheckpoint.Open(zeroPath, activation), one = ClipCheckpoint.Open(onePath, activation);
         if (zero.Config != one.Config)
             throw new InputException($"{onePath}: not of the same architecture as {zeroPath} ({Difference(zero.Config, one.Config)})");
+        PatchSettings.CheckFolder("--save", directory);
+        foreach (double alpha in alphas) CheckpointWriter.RequireReplaceable(Path.Combine(directory, PatchedModels.DirectoryName(alpha)), overwrite);
         using Blender blender = new(device, ParameterTable.All(zero.Config).Max(spec => spec.Length));
         List<string> written = [];
         foreach (double alpha in alphas)

@@ -1,9 +1,11 @@
+using System.Globalization;
 using System.Reflection;
 using Patching.Kernels;
 using Patching.Model.Clip;
 using Patching.Model.Data;
 using Patching.Model.Evaluation;
 using Patching.Model.Training;
+using Patching.Model.Weights;
 
 namespace Patching.Model.Pipeline;
 
@@ -39,19 +41,21 @@ public sealed class PatchPipeline : IDisposable
     public IReadOnlyList<ResultRecord> Patch(CancellationToken cancellation)
     {
         // Everything that can be wrong with the data is found before the first step is computed.
-        ImageDataset[] evaluated = OpenEvaluated();
-        (ParameterSet finetuned, FinetuneSettings? recipe) = settings.Load is null ? Train(evaluated, cancellation) : (LoadFinetuned(settings.Load), null);
+        ImageDataset? training = settings.Load is null ? Open(settings.TrainDataset, DatasetSplit.Train) : null;
+        ImageDataset[] evaluated = OpenEvaluated(training);
+        (ParameterSet finetuned, string recipe, FinetuneSettings? trained) = training is null ? Load(settings.Load!) : Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
         using PatchedModels line = new(model, theta1);
         if (settings.Save is not null) SaveModels(line, recipe);
-        return Evaluate(evaluated, [.. settings.Alphas], alpha => line.At(alpha!.Value), recipe, null, cancellation);
+        return Evaluate(evaluated, [.. settings.Alphas], alpha => line.At(alpha!.Value), trained, null, cancellation);
     }
 
     /// <summary>Only fine-tunes, and saves the fine-tuned model as alpha 1.</summary>
     public void Finetune(CancellationToken cancellation)
     {
-        ImageDataset[] evaluated = settings.EvalEveryEpoch ? OpenEvaluated() : [];
-        (ParameterSet finetuned, FinetuneSettings? recipe) = Train(evaluated, cancellation);
+        ImageDataset training = Open(settings.TrainDataset, DatasetSplit.Train);
+        ImageDataset[] evaluated = settings.EvalEveryEpoch ? OpenEvaluated(training) : [];
+        (ParameterSet finetuned, string recipe, _) = Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
         using PatchedModels line = new(model, theta1);
         if (settings.Save is not null) SaveModels(line, recipe);
@@ -62,28 +66,28 @@ public sealed class PatchPipeline : IDisposable
     {
         using VisionParameters weights = new(model.Vision, model.Config);
         weights.Pack(model.Device);
-        return Evaluate(OpenEvaluated(), [null], _ => weights, null, null, cancellation);
+        return Evaluate(OpenEvaluated(null), [null], _ => weights, null, null, cancellation);
     }
 
     /// <inheritdoc/>
     public void Dispose() => model.Dispose();
 
-    private ImageDataset[] OpenEvaluated() => [.. settings.EvalDatasets.Select(name => Open(name, DatasetSplit.Test))];
-
-    private ImageDataset Open(string name, DatasetSplit split)
+    // Notes come when all data sets are known to be usable, so that an error stands alone.
+    private ImageDataset[] OpenEvaluated(ImageDataset? training)
     {
-        ImageDataset dataset = DatasetCatalog.Open(name, split, settings.DataLocation);
-        foreach (string note in dataset.Notes) events.Note?.Invoke(note);
-        return dataset;
+        ImageDataset[] evaluated = [.. settings.EvalDatasets.Select(name => Open(name, DatasetSplit.Test))];
+        foreach (string note in evaluated.Prepend(training).SelectMany(dataset => dataset?.Notes ?? [])) events.Note?.Invoke(note);
+        return evaluated;
     }
 
-    private (ParameterSet Finetuned, FinetuneSettings Recipe) Train(ImageDataset[] evaluated, CancellationToken cancellation)
+    private ImageDataset Open(string name, DatasetSplit split) => DatasetCatalog.Open(name, split, settings.DataLocation);
+
+    private (ParameterSet Finetuned, string Recipe, FinetuneSettings? Settings) Train(ImageDataset dataset, ImageDataset[] evaluated, CancellationToken cancellation)
     {
-        ImageDataset dataset = Open(settings.TrainDataset, DatasetSplit.Train);
-        FinetuneSettings recipe = Recipe(dataset.Count, "");
-        recipe.Check(settings.WarmupLength is not null);
-        (ZeroShotHead head, string headKey) = heads.Get(model, dataset);
-        recipe = Recipe(dataset.Count, headKey);
+        settings.Recipe(dataset.Count, "", "").Check(settings.WarmupLength is not null);
+        RequireMemory("fine-tuning", MemoryPlan.Training(model.Config, settings.BatchSize, dataset.ClassNames.Count));
+        FinetuneSettings recipe = settings.Recipe(dataset.Count, model.Checkpoint.Sha256, heads.Key(model, dataset));
+        CheckSave(recipe.ToJson());
         TrainingEvents reports = new()
         {
             Note = events.Note,
@@ -92,40 +96,47 @@ public sealed class PatchPipeline : IDisposable
         };
         string? directory = settings.Save is null ? null : Path.Combine(settings.Save, "finetune");
         TrainingRun run = new(model, recipe, batches, directory, settings.Overwrite, reports);
-        return (run.Run(dataset, head, cancellation), recipe);
+        run.CheckState();
+        (ZeroShotHead head, _) = heads.Get(model, dataset);
+        return (run.Run(dataset, head, cancellation), recipe.ToJson(), recipe);
     }
 
-    private FinetuneSettings Recipe(int images, string headKey) => new()
+    private (ParameterSet Finetuned, string Recipe, FinetuneSettings? Settings) Load(string path)
     {
-        TrainDataset = settings.TrainDataset,
-        TrainImages = images,
-        BaseModelSha256 = model.Checkpoint.Sha256,
-        HeadKey = headKey,
-        Epochs = settings.Epochs,
-        LearningRate = settings.LearningRate,
-        WeightDecay = settings.WeightDecay,
-        LabelSmoothing = settings.LabelSmoothing,
-        BatchSize = settings.BatchSize,
-        WarmupLength = settings.WarmupLength ?? PatchSettings.DefaultWarmupLength,
-        ClipNorm = settings.ClipNorm,
-        Seed = settings.Seed,
-    };
-
-    private ParameterSet LoadFinetuned(string path)
-    {
-        using Weights.ClipCheckpoint checkpoint = Weights.ClipCheckpoint.Open(path, model.Config.Activation);
-        if (checkpoint.Config.Vision != model.Config.Vision || checkpoint.Config.EmbeddingWidth != model.Config.EmbeddingWidth)
+        // A lone file may not say its activation; a directory does.
+        using ClipCheckpoint checkpoint = ClipCheckpoint.Open(path, Directory.Exists(path) ? settings.Activation : model.Config.Activation);
+        if (checkpoint.Config.Vision != model.Config.Vision || checkpoint.Config.EmbeddingWidth != model.Config.EmbeddingWidth
+            || checkpoint.Config.Activation != model.Config.Activation || checkpoint.Config.LayerNormEpsilon != model.Config.LayerNormEpsilon)
             throw new InputException($"--load {path}: its image tower is not of the same architecture as that of {settings.Model}");
+        string recipe = $"loaded {checkpoint.Sha256}";
+        CheckSave(recipe);
         ParameterSet finetuned = new(model.Device, "fine-tuned parameters", model.Vision.Table);
         finetuned.Load(checkpoint.Read);
-        return finetuned;
+        return (finetuned, recipe, null);
     }
 
-    private void SaveModels(PatchedModels line, FinetuneSettings? recipe)
+    // What saving would refuse is refused before hours of training.
+    private void CheckSave(string recipe)
+    {
+        if (settings.Save is null) return;
+        foreach (double alpha in settings.Alphas) PatchedModels.CheckSave(model, settings.Save, alpha, recipe, settings.Overwrite);
+    }
+
+    // Memory of the host is granted on paper and missing later, so the plan is compared with what there is.
+    private void RequireMemory(string job, IReadOnlyList<MemoryRole> plan)
+    {
+        long needed = plan.Sum(role => role.Bytes);
+        if (needed > model.Device.MemoryBytes)
+            throw new InputException(string.Create(
+                CultureInfo.InvariantCulture,
+                $"--batch-size {settings.BatchSize}: {job} needs {needed >> 20} MiB, {model.Device.Name} has {model.Device.MemoryBytes >> 20} MiB; use a smaller one"));
+    }
+
+    private void SaveModels(PatchedModels line, string recipe)
     {
         foreach (double alpha in settings.Alphas)
         {
-            string directory = line.Save(settings.Save!, alpha, recipe?.ToJson() ?? $"loaded from {settings.Load}", settings.Command, settings.Overwrite);
+            string directory = line.Save(settings.Save!, alpha, recipe, settings.Command, settings.Overwrite);
             events.Note?.Invoke($"saved {directory}");
         }
     }
@@ -141,6 +152,7 @@ public sealed class PatchPipeline : IDisposable
         ImageDataset[] datasets, IReadOnlyList<double?> alphas, Func<double?, VisionParameters> weightsAt, FinetuneSettings? recipe, int? epoch,
         CancellationToken cancellation)
     {
+        RequireMemory("evaluating", MemoryPlan.Evaluation(model.Config, settings.BatchSize, datasets.Max(dataset => dataset.ClassNames.Count)));
         using Evaluator evaluator = new(model, batches);
         List<ResultRecord> all = [];
         foreach (ImageDataset dataset in datasets)

@@ -1,4 +1,5 @@
 using Patching.Kernels;
+using Patching.Model.Training;
 
 namespace Patching.Model.Pipeline;
 
@@ -80,12 +81,63 @@ public sealed record PatchSettings
     /// <summary>Steps of warm-up when the user names none.</summary>
     public const int DefaultWarmupLength = 500;
 
+    /// <summary>Most threads of a kind: far beyond any machine, and few enough to start.</summary>
+    public const int MostThreads = 1024;
+
+    /// <summary>Most images of a step: far beyond any device, and few enough that rows of a batch can be counted in 32 bits.</summary>
+    public const int MostImagesPerStep = 65536;
+
     /// <summary>Refuses impossible values before anything is opened.</summary>
     /// <exception cref="InputException">The message names the flag.</exception>
     public void Check()
     {
         CheckAlphas(Alphas);
-        if (Workers < 1) throw new InputException($"--workers {Workers}: must be 1 or more");
+        CheckBatchSize(BatchSize);
+        Recipe(0, "", "").CheckNumbers();
+        if (Workers is < 1 or > MostThreads) throw new InputException($"--workers {Workers}: must be between 1 and {MostThreads}");
+        if (Save is not null) CheckFolder("--save", Save);
+        if (ResultsDb is null) return;
+        if (Directory.Exists(ResultsDb)) throw new InputException($"--results-db {ResultsDb}: is a folder; name a file");
+        if (ResultsDb.Length == 0) throw new InputException("--results-db: the name is empty");
+        CheckFolder("--results-db", Path.GetDirectoryName(Path.GetFullPath(ResultsDb)) ?? "/");
+    }
+
+    /// <summary>What a fine-tune with these settings computes.</summary>
+    /// <param name="images">Images of the training data set.</param>
+    /// <param name="modelSha256">Hash of the base model's weights.</param>
+    /// <param name="headKey">Key of the frozen head.</param>
+    public FinetuneSettings Recipe(int images, string modelSha256, string headKey) => new()
+    {
+        TrainDataset = TrainDataset,
+        TrainImages = images,
+        BaseModelSha256 = modelSha256,
+        HeadKey = headKey,
+        Epochs = Epochs,
+        LearningRate = LearningRate,
+        WeightDecay = WeightDecay,
+        LabelSmoothing = LabelSmoothing,
+        BatchSize = BatchSize,
+        WarmupLength = WarmupLength ?? DefaultWarmupLength,
+        ClipNorm = ClipNorm,
+        Seed = Seed,
+    };
+
+    /// <summary>Refuses batch sizes that no device can hold.</summary>
+    /// <exception cref="InputException">It is outside [1, <see cref="MostImagesPerStep"/>].</exception>
+    public static void CheckBatchSize(int batchSize)
+    {
+        if (batchSize is < 1 or > MostImagesPerStep) throw new InputException($"--batch-size {batchSize}: must be between 1 and {MostImagesPerStep}");
+    }
+
+    /// <summary>Refuses a folder that cannot come into being because a file is in its place.</summary>
+    /// <exception cref="InputException">The message names the flag.</exception>
+    public static void CheckFolder(string flag, string folder)
+    {
+        if (folder.Length == 0) throw new InputException($"{flag}: the name is empty");
+        for (string? part = Path.GetFullPath(folder); part is not null; part = Path.GetDirectoryName(part))
+        {
+            if (File.Exists(part)) throw new InputException($"{flag} {folder}: {part} is a file, not a folder");
+        }
     }
 
     /// <summary>Refuses alphas that are no weights.</summary>

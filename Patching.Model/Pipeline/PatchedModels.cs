@@ -57,14 +57,9 @@ public sealed class PatchedModels : IDisposable
     public string Save(string parent, double alpha, string recipe, string command, bool overwrite)
     {
         string directory = Path.Combine(parent, DirectoryName(alpha));
-        Dictionary<string, string> metadata = new()
-        {
-            [AlphaKey] = alpha.ToString("R", CultureInfo.InvariantCulture),
-            [BaseKey] = model.Checkpoint.Sha256,
-            [RecipeKey] = recipe,
-            ["command"] = command,
-        };
+        Dictionary<string, string> metadata = Identity(model, alpha, recipe);
         if (IsSaved(directory, metadata)) return directory;
+        metadata["command"] = command;
         At(alpha);
         HashSet<string> trained = [.. working.Table.Select(spec => spec.Name)];
         CheckpointWriter.Save(
@@ -77,6 +72,14 @@ public sealed class PatchedModels : IDisposable
         return directory;
     }
 
+    /// <summary>Refuses now what <see cref="Save"/> would refuse later: a directory that holds another model, or something else.</summary>
+    /// <exception cref="InputException">The directory cannot be written.</exception>
+    public static void CheckSave(ClipModel model, string parent, double alpha, string recipe, bool overwrite)
+    {
+        string directory = Path.Combine(parent, DirectoryName(alpha));
+        if (!IsSaved(directory, Identity(model, alpha, recipe))) CheckpointWriter.RequireReplaceable(directory, overwrite);
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -84,13 +87,20 @@ public sealed class PatchedModels : IDisposable
         working.Dispose();
     }
 
-    private static bool IsSaved(string directory, Dictionary<string, string> metadata)
+    private static Dictionary<string, string> Identity(ClipModel model, double alpha, string recipe) => new()
+    {
+        [AlphaKey] = alpha.ToString("R", CultureInfo.InvariantCulture),
+        [BaseKey] = model.Checkpoint.Sha256,
+        [RecipeKey] = recipe,
+    };
+
+    private static bool IsSaved(string directory, Dictionary<string, string> identity)
     {
         if (!Directory.Exists(directory)) return false;
         try
         {
             using ClipCheckpoint existing = ClipCheckpoint.Open(directory);
-            return new[] { AlphaKey, BaseKey, RecipeKey }.All(key => existing.Metadata.TryGetValue(key, out string? value) && value == metadata[key]);
+            return identity.All(pair => existing.Metadata.TryGetValue(pair.Key, out string? value) && value == pair.Value);
         }
         catch (InputException)
         {

@@ -53,7 +53,7 @@ public sealed record FinetuneSettings
 
     /// <summary>Steps of one pass; the last batch may be short.</summary>
     [JsonIgnore]
-    public int StepsPerEpoch => (TrainImages + BatchSize - 1) / BatchSize;
+    public int StepsPerEpoch => (int)(((long)TrainImages + BatchSize - 1) / BatchSize);
 
     /// <summary>Steps of the whole run.</summary>
     [JsonIgnore]
@@ -68,31 +68,41 @@ public sealed record FinetuneSettings
     /// <exception cref="InputException">A setting is impossible; the message names its flag.</exception>
     public void Check(bool warmupWasAsked)
     {
-        Require(Epochs >= 0, $"--epochs {Epochs}: must be 0 or more");
-        Require(BatchSize > 0, $"--batch-size {BatchSize}: must be 1 or more");
-        Require(double.IsFinite(LearningRate) && LearningRate >= 0, $"--lr {LearningRate}: must be a number of 0 or more");
-        Require(double.IsFinite(WeightDecay) && WeightDecay >= 0, $"--wd {WeightDecay}: must be a number of 0 or more");
-        Require(LabelSmoothing is >= 0 and < 1, $"--ls {LabelSmoothing}: must be in [0, 1)");
-        Require(WarmupLength >= 0, $"--warmup_length {WarmupLength}: must be 0 or more");
-        Require(double.IsFinite(ClipNorm) && ClipNorm > 0, $"--clip-norm {ClipNorm}: must be a positive number");
+        CheckNumbers();
         Require(
             warmupWasAsked || Epochs == 0 || WarmupLength < TotalSteps,
             $"--warmup_length: the default warm-up of {WarmupLength} steps is not shorter than the run of {TotalSteps} steps; try --warmup_length {TotalSteps / 10}");
     }
 
+    /// <summary>Refuses numbers that are impossible whatever the data.</summary>
+    /// <exception cref="InputException">The message names the flag.</exception>
+    public void CheckNumbers()
+    {
+        Require(Epochs >= 0, $"--epochs {Epochs}: must be 0 or more");
+        Require(BatchSize > 0, $"--batch-size {BatchSize}: must be 1 or more");
+        Require(float.IsFinite((float)LearningRate) && LearningRate >= 0, $"--lr {LearningRate}: must be a number of 0 or more");
+        Require(float.IsFinite((float)WeightDecay) && WeightDecay >= 0, $"--wd {WeightDecay}: must be a number of 0 or more");
+        Require(LabelSmoothing is >= 0 and < 1, $"--ls {LabelSmoothing}: must be in [0, 1)");
+        Require(WarmupLength >= 0, $"--warmup_length {WarmupLength}: must be 0 or more");
+        Require(float.IsFinite((float)ClipNorm) && ClipNorm > 0, $"--clip-norm {ClipNorm}: must be a positive number");
+    }
+
     /// <summary>One line of JSON with every setting; equal settings give equal text.</summary>
     public string ToJson() => JsonSerializer.Serialize(this, Format);
 
-    /// <summary>Names of the settings in which two runs differ.</summary>
+    /// <summary>Names of the settings in which two runs differ, those included that only one of them knows.</summary>
+    /// <exception cref="JsonException">One of the texts is not a JSON object.</exception>
     public static IReadOnlyList<string> Differences(string json, string otherJson)
     {
-        using JsonDocument a = JsonDocument.Parse(json), b = JsonDocument.Parse(otherJson);
-        return
-        [
-            .. a.RootElement.EnumerateObject()
-                .Where(member => !b.RootElement.TryGetProperty(member.Name, out JsonElement other) || other.GetRawText() != member.Value.GetRawText())
-                .Select(member => member.Name),
-        ];
+        Dictionary<string, string> a = Members(json), b = Members(otherJson);
+        return [.. a.Keys.Union(b.Keys).Where(name => a.GetValueOrDefault(name) != b.GetValueOrDefault(name))];
+    }
+
+    private static Dictionary<string, string> Members(string json)
+    {
+        using JsonDocument document = JsonDocument.Parse(json, new JsonDocumentOptions { AllowDuplicateProperties = false });
+        if (document.RootElement.ValueKind != JsonValueKind.Object) throw new JsonException("not an object");
+        return document.RootElement.EnumerateObject().ToDictionary(member => member.Name, member => member.Value.GetRawText());
     }
 
     private static void Require(bool holds, FormattableString message)

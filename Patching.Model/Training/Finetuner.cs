@@ -1,5 +1,6 @@
 using Patching.Kernels;
 using Patching.Model.Clip;
+using Patching.Model.Weights;
 
 namespace Patching.Model.Training;
 
@@ -103,6 +104,21 @@ public sealed class Finetuner : IDisposable
         if (!double.IsFinite(loss) || !double.IsFinite(gradientNorm))
             throw new DivergedException($"training diverged at step {StepsDone} (loss {loss}, gradient norm {gradientNorm}); lower --lr or lengthen --warmup_length");
         return new StepReport(StepsDone, loss, gradientNorm, schedule.At(StepsDone - 1));
+    }
+
+    /// <summary>Reads all weights and makes sure that they are numbers; waits for the device.</summary>
+    /// <exception cref="DivergedException">A weight is not finite.</exception>
+    public void RequireFinite()
+    {
+        device.Synchronize();
+        float[] buffer = new float[Parameters.Table.Max(spec => spec.Length)];
+        foreach (ParameterSpec spec in Parameters.Table)
+        {
+            Span<float> values = buffer.AsSpan(0, spec.Length);
+            Parameters.Fetch(spec, values);
+            if (FloatConversion.CountNonFinite(values) > 0)
+                throw new DivergedException($"training diverged by step {StepsDone} ({spec.Name} is not finite); lower --lr or lengthen --warmup_length");
+        }
     }
 
     /// <summary>Hands the weights over to the caller, who disposes them; nothing but <see cref="Dispose"/> may be called afterwards.</summary>

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json;
 using Patching.Model.Clip;
 using Patching.Model.Weights;
 
@@ -57,8 +58,20 @@ public static class TrainingCheckpoint
         if (!file.Metadata.TryGetValue(SettingsKey, out string? stored) || !file.Metadata.TryGetValue(StepKey, out string? steps)
             || !long.TryParse(steps, NumberStyles.None, CultureInfo.InvariantCulture, out long count))
             throw new InputException($"{path}: not a training checkpoint; move it away or choose another --save");
-        if (stored == settings.ToJson()) return count;
-        differences = FinetuneSettings.Differences(settings.ToJson(), stored);
+        if (stored == settings.ToJson())
+        {
+            if (count > settings.TotalSteps) throw new InputException($"{path}: claims {count} of {settings.TotalSteps} steps; delete it to train again");
+            return count;
+        }
+        try
+        {
+            differences = FinetuneSettings.Differences(settings.ToJson(), stored);
+        }
+        catch (JsonException error)
+        {
+            throw new InputException($"{path}: its settings are damaged; delete it to train again", error);
+        }
+        if (differences.Count == 0) differences = ["their order"];
         return null;
     }
 
@@ -88,6 +101,8 @@ public static class TrainingCheckpoint
         if (!file.Tensors.TryGetValue(name, out SafetensorsEntry? entry) || entry.Elements != values.Length)
             throw new InputException($"{file.Path}: tensor '{name}' is missing or has another size; delete the file to train again");
         file.ReadFloat32(name, values);
+        if (FloatConversion.CountNonFinite(values) > 0)
+            throw new InputException($"{file.Path}: tensor '{name}' holds NaN or infinite values; delete the file to train again");
     }
 
     private static ParameterSet[] Sets(Finetuner finetuner) => [finetuner.Parameters, finetuner.FirstMoment, finetuner.SecondMoment];

@@ -32,6 +32,7 @@ public sealed class TrainingRun
     private readonly TrainingLog? log;
     private readonly bool overwrite;
     private readonly TrainingEvents events;
+    private long savedAt;
 
     /// <summary>Prepares a run.</summary>
     /// <param name="model">The base model.</param>
@@ -51,6 +52,10 @@ public sealed class TrainingRun
         statePath = Path.Combine(directory, StateFile);
         log = new TrainingLog(Path.Combine(directory, "training.jsonl"));
     }
+
+    /// <summary>Refuses, before anything is computed or written, a folder that <see cref="Run"/> would refuse.</summary>
+    /// <exception cref="InputException">The folder holds a state with other settings, or a damaged one.</exception>
+    public void CheckState() => _ = FindState();
 
     /// <summary>Runs to the end, or finds that it has been run, and returns the fine-tuned weights theta1; the caller disposes them.</summary>
     /// <exception cref="InputException">The folder holds a state with other settings, or an image cannot be read.</exception>
@@ -92,6 +97,7 @@ public sealed class TrainingRun
     private void Resume(Finetuner finetuner, long done)
     {
         TrainingCheckpoint.Load(statePath!, finetuner);
+        savedAt = done;
         events.Note?.Invoke($"continuing after step {done} of {settings.TotalSteps} from {statePath}");
     }
 
@@ -114,6 +120,8 @@ public sealed class TrainingRun
                 SaveState(finetuner);
                 throw;
             }
+            if (firstBatch == 0 && pipeline.Skipped.Count == dataset.Count)
+                throw new InputException($"{dataset.Name}: none of its {dataset.Count} images can be read; {pipeline.Skipped[0].Description}: {pipeline.Skipped[0].Reason}");
             foreach (SkippedImage image in pipeline.Skipped) events.Note?.Invoke($"skipped {image.Description}: {image.Reason}");
         }
         // Batches of nothing but unreadable images are passed over, so the count of steps is set, not assumed.
@@ -136,9 +144,10 @@ public sealed class TrainingRun
 
     private void SaveState(Finetuner finetuner)
     {
-        if (statePath is null || finetuner.StepsDone == 0) return;
+        if (finetuner.StepsDone == savedAt) return;
         // Numbers are checked before they replace a good state.
-        _ = finetuner.Report();
-        TrainingCheckpoint.Save(statePath, finetuner, settings);
+        finetuner.RequireFinite();
+        savedAt = finetuner.StepsDone;
+        if (statePath is not null) TrainingCheckpoint.Save(statePath, finetuner, settings);
     }
 }

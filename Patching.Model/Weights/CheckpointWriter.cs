@@ -43,8 +43,9 @@ public static class CheckpointWriter
         IReadOnlyDictionary<string, string>? metadata = null, string? tokenizerDirectory = null, bool overwrite = false)
     {
         string target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(directory));
-        RequireReplaceable(directory, target, overwrite);
+        RequireReplaceable(directory, overwrite);
         string temporary = $"{target}.{Guid.NewGuid():N}.tmp";
+        string[] created = [.. MissingParents(target)];
         try
         {
             Directory.CreateDirectory(temporary);
@@ -62,6 +63,8 @@ public static class CheckpointWriter
         finally
         {
             if (Directory.Exists(temporary)) Directory.Delete(temporary, recursive: true);
+            foreach (string parent in created)
+                if (Directory.Exists(parent) && !Directory.EnumerateFileSystemEntries(parent).Any()) Directory.Delete(parent);
         }
     }
 
@@ -162,8 +165,11 @@ public static class CheckpointWriter
         _ => throw new ArgumentOutOfRangeException(nameof(type), type, "can be written: F32, F16, BF16"),
     };
 
-    private static void RequireReplaceable(string directory, string target, bool overwrite)
+    /// <summary>Refuses a directory that <see cref="Save"/> would refuse, so that a long computation can ask before it begins.</summary>
+    /// <exception cref="InputException">It is a file, or holds something that may not be replaced.</exception>
+    internal static void RequireReplaceable(string directory, bool overwrite)
     {
+        string target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(directory));
         if (File.Exists(target)) throw new InputException($"{directory}: is a file; name a directory to be created");
         if (!Directory.Exists(target) || !Directory.EnumerateFileSystemEntries(target).Any()) return;
         if (!overwrite) throw new InputException($"{directory}: exists already; name another directory or ask for it to be overwritten");
@@ -172,6 +178,12 @@ public static class CheckpointWriter
         string? other = present.FirstOrDefault(name => !ours.Contains(name));
         if (other is not null)
             throw new InputException($"{directory}: holds '{HostileText.Show(other)}', which is no checkpoint file; name another one");
+    }
+
+    /// <summary>Folders above a path that do not exist yet, innermost first.</summary>
+    private static IEnumerable<string> MissingParents(string path)
+    {
+        for (string? parent = Path.GetDirectoryName(path); parent is not null && !Directory.Exists(parent); parent = Path.GetDirectoryName(parent)) yield return parent;
     }
 
     private static void Replace(string temporary, string target)

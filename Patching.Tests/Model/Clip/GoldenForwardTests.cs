@@ -22,14 +22,15 @@ internal sealed class GoldenForwardTests(DeviceKind kind)
     [OneTimeTearDown]
     public void CloseDevice() => device.Dispose();
 
+    [TestCase(GoldenModel.Fixture, "hf")]
     [TestCase("tiny", "hf")]
     [TestCase("tiny", "openai.safetensors")]
     [TestCase("medium-vision", "hf")]
     public void ImageTowerMatches(string name, string checkpoint)
     {
-        if (kind == DeviceKind.Simulator && (name != "tiny" || checkpoint != "hf")) Assert.Ignore("one model is enough for the simulator");
-        using GoldenModel golden = new(Repository.Shared("golden", name));
-        using ClipModel model = ClipModel.Open(device, Repository.Shared("golden", name, checkpoint));
+        if (kind == DeviceKind.Simulator && name != GoldenModel.Fixture) Assert.Ignore("one model is enough for the simulator");
+        using GoldenModel golden = new(GoldenModel.Folder(name));
+        using ClipModel model = ClipModel.Open(device, Path.Combine(GoldenModel.Folder(name), checkpoint));
         int batch = golden.Floats("forward", "image_features").Length / model.Config.EmbeddingWidth;
         using VisionActivations a = VisionActivations.Allocate(device, model.Config, batch, training: true);
         a.Images.CopyFrom(golden.Pixels(0, batch, model.Config.Vision.ImageSize));
@@ -46,16 +47,17 @@ internal sealed class GoldenForwardTests(DeviceKind kind)
         void Check(Tensor actual, string tensor) => GoldenModel.AssertClose(actual, golden.Floats("forward", tensor), Max, Relative, tensor);
     }
 
-    [TestCase("hf")]
-    [TestCase("openai.safetensors")]
-    public void InferenceGivesTheSameFeaturesAsTraining(string checkpoint)
+    [Test]
+    public void InferenceGivesTheSameFeaturesAsTraining()
     {
-        using GoldenModel golden = new(Repository.Shared("golden", "tiny"));
-        using ClipModel model = ClipModel.Open(device, Repository.Shared("golden", "tiny", checkpoint));
+        // The batches are smaller than those of the training steps; their first images are the same.
+        int batch = kind == DeviceKind.Simulator ? 2 : 8, part = kind == DeviceKind.Simulator ? 1 : 2;
+        using GoldenModel golden = new(GoldenModel.Folder(GoldenModel.Fixture));
+        using ClipModel model = ClipModel.Open(device, Path.Combine(GoldenModel.Folder(GoldenModel.Fixture), "hf"));
         VisionParameters weights = new(model.Vision, model.Config);
-        using VisionActivations training = VisionActivations.Allocate(device, model.Config, 8, training: true);
-        using VisionActivations inference = VisionActivations.Allocate(device, model.Config, 8, training: false);
-        byte[] pixels = golden.Pixels(0, 8, 32);
+        using VisionActivations training = VisionActivations.Allocate(device, model.Config, batch, training: true);
+        using VisionActivations inference = VisionActivations.Allocate(device, model.Config, batch, training: false);
+        byte[] pixels = golden.Pixels(0, batch, 32);
         foreach (VisionActivations a in (VisionActivations[])[training, inference])
         {
             a.Images.CopyFrom(pixels);
@@ -63,16 +65,17 @@ internal sealed class GoldenForwardTests(DeviceKind kind)
         }
         GoldenModel.AssertClose(inference.Features, training.Features.ToArray(), 2e-6, 1e-6, "inference and training");
 
-        VisionActivations three = inference.Shrink(3);
-        three.Images.CopyFrom(pixels.AsSpan(0, 3 * 32 * 32 * 3));
-        model.Tower.Forward(weights, three);
-        GoldenModel.AssertClose(three.Features, golden.Floats("forward", "image_features")[..(3 * 64)], Max, Relative, "a batch of three");
+        VisionActivations few = inference.Shrink(part);
+        few.Images.CopyFrom(pixels.AsSpan(0, part * 32 * 32 * 3));
+        model.Tower.Forward(weights, few);
+        GoldenModel.AssertClose(few.Features, golden.Floats("forward", "image_features")[..(part * 64)], Max, Relative, "a part of a batch");
     }
 
     [TestCase("hf")]
     [TestCase("openai.safetensors")]
     public void TextTowerMatches(string checkpoint)
     {
+        if (kind == DeviceKind.Simulator && checkpoint != "hf") Assert.Ignore("one naming is enough for the simulator");
         using GoldenModel golden = new(Repository.Shared("golden", "tiny"));
         using ClipCheckpoint opened = ClipCheckpoint.Open(Repository.Shared("golden", "tiny", checkpoint));
         using ParameterSet text = new(device, "text", ParameterTable.Text(opened.Config));
@@ -82,6 +85,8 @@ internal sealed class GoldenForwardTests(DeviceKind kind)
         TextTransformer tower = new(device, opened.Config);
         // Two texts are so long that the original lost their end-of-text token and pooled at position 0; the rest must agree whatever the model's pooling rule.
         int[] usable = [.. Enumerable.Range(0, rows.Length).Where(i => rows[i].Contains(49407))];
+        // A text's time in the simulator grows with the square of its length.
+        if (kind == DeviceKind.Simulator) usable = [.. usable.Where(i => rows[i].IndexOf(49407) < 12).Take(3)];
         float[] features = tower.Encode(text, [.. usable.Select(i => rows[i])], batchSize: 3);
         float[] expected = golden.Floats("forward", "text_features");
         float[] chosen = [.. usable.SelectMany(i => expected.AsSpan(i * 64, 64).ToArray())];
@@ -93,6 +98,7 @@ internal sealed class GoldenForwardTests(DeviceKind kind)
     [Test]
     public void StandInFeaturesAndHeadsMatch()
     {
+        if (kind == DeviceKind.Simulator) Assert.Ignore("one model is enough for the simulator");
         using SafetensorsFile inputs = SafetensorsFile.Open(Repository.Shared("standin", "inputs.safetensors"));
         using SafetensorsFile forward = SafetensorsFile.Open(Repository.Shared("standin", "forward.safetensors"));
         using SafetensorsFile heads = SafetensorsFile.Open(Repository.Shared("standin", "heads.safetensors"));
@@ -119,11 +125,11 @@ internal sealed class GoldenForwardTests(DeviceKind kind)
     [Test]
     public void HeadsOfManyDataSetsMatch()
     {
+        if (kind == DeviceKind.Simulator) Assert.Ignore("the texts alone are enough for the simulator");
         using ClipModel model = ClipModel.Open(device, Repository.Shared("golden", "tiny", "hf"), tokenizerDirectory: Repository.Shared("golden", "hf_tokenizer"));
         using SafetensorsFile heads = SafetensorsFile.Open(Repository.Shared("golden", "heads", "heads.safetensors"));
         foreach (string name in (string[])["MNIST", "FashionMNIST", "CIFAR10", "EuroSAT", "GTSRB", "KITTI"])
         {
-            if (kind == DeviceKind.Simulator && name != "KITTI") continue;
             ZeroShotPrompts prompts = ZeroShotPrompts.For(name);
             ZeroShotHead head = model.BuildHead(prompts.ClassNames, prompts.Templates);
             float[] expected = new float[heads.Tensors[name].Elements];

@@ -22,6 +22,12 @@ internal sealed class GoldenModel : IDisposable
         Json = JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, "golden.json"))).RootElement;
     }
 
+    /// <summary>The part of the reference values that travels with the tests: the tiny model's image tower (<c>eng/fixtures.py</c>).</summary>
+    public const string Fixture = "fixture";
+
+    /// <summary>Where a model's reference values are; the test is skipped where they are not there.</summary>
+    public static string Folder(string name) => name == Fixture ? Repository.Fixture("model") : Repository.Shared("golden", name);
+
     /// <summary>The file golden.json.</summary>
     public JsonElement Json { get; }
 
@@ -42,8 +48,16 @@ internal sealed class GoldenModel : IDisposable
     public IEnumerable<string> Names(string file) => Open(file).Tensors.Keys;
 
     /// <summary>The images of a training step as pixels.</summary>
-    public byte[] Pixels(int step, int batch, int size) =>
-        Pixels(Floats("inputs", "images").AsSpan(step * batch * 3 * size * size, batch * 3 * size * size).ToArray(), batch, size);
+    /// <param name="step">The step.</param>
+    /// <param name="batch">Images of every step.</param>
+    /// <param name="size">Side of the images.</param>
+    public byte[] Pixels(int step, int batch, int size)
+    {
+        int length = batch * 3 * size * size;
+        return Has("inputs", "pixels")
+            ? Open("inputs").Bytes("pixels").Slice(step * length, length).ToArray()
+            : Pixels(Floats("inputs", "images").AsSpan(step * length, length).ToArray(), batch, size);
+    }
 
     /// <summary>
     /// The uint8 images behind the normalised ones: the pixel table takes 256 distinct values per channel, so each can be found again exactly.

@@ -6,28 +6,30 @@ using Patching.Model.Training;
 namespace Patching.Tests.Model.Clip;
 
 /// <summary>Losses, every gradient, clipping and AdamW steps of a fine-tune against the reference values.</summary>
-[TestFixture(DeviceKind.Host)]
-[TestFixture(DeviceKind.Simulator)]
-internal sealed class GoldenTrainingTests(DeviceKind kind)
+internal sealed class GoldenTrainingTests
 {
     private Device device = null!;
 
     [OneTimeSetUp]
-    public void OpenDevice() => device = Device.Open(kind);
+    public void OpenDevice() => device = Device.Open(DeviceKind.Host);
 
     [OneTimeTearDown]
     public void CloseDevice() => device.Dispose();
 
-    [Test]
-    public void EveryGradientMatches()
+    [TestCase(GoldenModel.Fixture)]
+    [TestCase("tiny")]
+    public void EveryGradientMatches(string name)
     {
-        using GoldenRun run = new(device, Repository.Shared("golden", "tiny"));
+        using GoldenRun run = new(device, GoldenModel.Folder(name));
         StepReport report = run.Step(0);
         Assert.That(report.Loss, Is.EqualTo(run.Golden.Json.GetProperty("loss_ce").GetDouble()).Within(3e-6), "loss");
         double squaredDistance = 0, squaredNorm = 0;
         foreach (ParameterSpec spec in run.Finetuner.Gradients.Table)
         {
-            float[] expected = run.Golden.Parameter("train", "grad0.", spec), actual = run.Finetuner.Gradients[spec.Name].ToArray();
+            float[] actual = run.Finetuner.Gradients[spec.Name].ToArray();
+            AssertNormAndFirstValues(run.Golden, spec, actual);
+            if (!run.Golden.Has("train", "grad0." + spec.Name)) continue;
+            float[] expected = run.Golden.Parameter("train", "grad0.", spec);
             double norm = Math.Sqrt(expected.Sum(value => (double)value * value));
             (_, double relative) = GoldenModel.Distance(actual, expected);
             Assert.That(relative, Is.LessThanOrEqualTo(1e-4), spec.Name);
@@ -37,23 +39,54 @@ internal sealed class GoldenTrainingTests(DeviceKind kind)
         Assert.That(Math.Sqrt(squaredDistance / squaredNorm), Is.LessThanOrEqualTo(1e-5), "all parameters together");
     }
 
+    [TestCase(GoldenModel.Fixture)]
     [TestCase("tiny")]
     [TestCase("medium-vision")]
     public void EveryStepMatches(string name)
     {
-        if (kind == DeviceKind.Simulator && name != "tiny") Assert.Ignore("one model is enough for the simulator");
-        using GoldenRun run = new(device, Repository.Shared("golden", name));
+        using GoldenRun run = new(device, GoldenModel.Folder(name));
         double[] losses = run.Numbers("loss"), norms = run.Numbers("grad_norm_before_clip"), rates = run.Numbers("lr");
-        int steps = kind == DeviceKind.Simulator ? 1 : losses.Length;
-        for (int step = 0; step < steps; step++)
+        for (int step = 0; step < losses.Length; step++)
         {
             StepReport report = run.Step(step);
             Assert.That(report.Loss, Is.EqualTo(losses[step]).Within(1e-5 * losses[step]), $"loss of step {step}");
             Assert.That(report.GradientNorm, Is.EqualTo(norms[step]).Within(1e-5 * norms[step]), $"gradient norm of step {step}");
-            Assert.That(report.LearningRate, Is.EqualTo(rates[step]), $"learning rate of step {step}");
+            Assert.That(report.LearningRate, Is.EqualTo(rates[step]).Within(2).Ulps, $"learning rate of step {step}");
             if (name == "tiny" && step is 0 or 4) AssertUpdates(run, step + 1);
         }
-        if (kind == DeviceKind.Host) AssertInterpolatedLogits(run);
+        AssertInterpolatedLogits(run);
+    }
+
+    /// <summary>
+    /// The portable kernels, put together, against the host's, which the tests above tie to the reference values: a quarter of the images makes it affordable.
+    /// </summary>
+    [Test]
+    public void TheSimulatorTakesTheSameStep()
+    {
+        const int images = 2;
+        using Device simulator = Device.Open(DeviceKind.Simulator);
+        using GoldenRun expected = new(device, GoldenModel.Folder(GoldenModel.Fixture)), actual = new(simulator, GoldenModel.Folder(GoldenModel.Fixture));
+        StepReport a = expected.Step(0, images), b = actual.Step(0, images);
+        Assert.That(b.Loss, Is.EqualTo(a.Loss).Within(3e-6));
+        Assert.That(b.GradientNorm, Is.EqualTo(a.GradientNorm).Within(1e-5 * a.GradientNorm));
+        foreach (ParameterSpec spec in expected.Finetuner.Gradients.Table)
+        {
+            (_, double gradient) = GoldenModel.Distance(actual.Finetuner.Gradients[spec.Name].ToArray(), expected.Finetuner.Gradients[spec.Name].ToArray());
+            Assert.That(gradient, Is.LessThanOrEqualTo(1e-4), spec.Name);
+            (double update, _) = GoldenModel.Distance(actual.Finetuner.Parameters[spec.Name].ToArray(), expected.Finetuner.Parameters[spec.Name].ToArray());
+            // Where the gradient is zero but for rounding, AdamW's first step may go either way.
+            Assert.That(update, Is.LessThanOrEqualTo(2.01 * a.LearningRate), spec.Name);
+        }
+    }
+
+    // Every parameter's gradient has these two in golden.json, also where the fixtures leave out its values.
+    private static void AssertNormAndFirstValues(GoldenModel golden, ParameterSpec spec, float[] gradient)
+    {
+        double norm = golden.Json.GetProperty("grad_norms_step0").GetProperty(spec.Name).GetDouble();
+        Assert.That(Math.Sqrt(gradient.Sum(value => (double)value * value)), Is.EqualTo(norm).Within(1e-4 * norm), spec.Name);
+        float[] values = spec.Name == "visual.proj" ? GoldenModel.Transposed(gradient, spec.Shape[0], spec.Shape[1]) : gradient;
+        double[] first = [.. golden.Json.GetProperty("grad_first4_step0").GetProperty(spec.Name).EnumerateArray().Select(value => value.GetDouble())];
+        for (int i = 0; i < first.Length; i++) Assert.That(values[i], Is.EqualTo(first[i]).Within(1e-4 * norm), spec.Name);
     }
 
     private static void AssertUpdates(GoldenRun run, int steps)
@@ -131,10 +164,12 @@ internal sealed class GoldenTrainingTests(DeviceKind kind)
 
         public Finetuner Finetuner { get; }
 
-        public StepReport Step(int step)
+        /// <summary>A step with the reference's images, or with the first few of them.</summary>
+        public StepReport Step(int step, int? images = null)
         {
-            int[] labels = Golden.Ints("inputs", "labels")[(step * Batch)..((step + 1) * Batch)];
-            Finetuner.Step(Golden.Pixels(step, Batch, Model.Config.Vision.ImageSize), labels);
+            int size = Model.Config.Vision.ImageSize, count = images ?? Batch;
+            int[] labels = Golden.Ints("inputs", "labels")[(step * Batch)..(step * Batch + count)];
+            Finetuner.Step(Golden.Pixels(step, Batch, size).AsSpan(0, count * size * size * 3), labels);
             return Finetuner.Report();
         }
 
