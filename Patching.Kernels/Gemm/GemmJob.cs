@@ -4,7 +4,6 @@ namespace Patching.Kernels;
 internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPlan plan, GemmPanels a, GemmPanels b, GemmOutput output)
 {
     private const int TileBufferBytes = 4096;
-    private const int FloatsPerLine = 16;
 
     // Floats of B that stay in a core's own cache while the tiles of a row block pass over them.
     private const long CachedFloats = 192 << 10;
@@ -121,7 +120,8 @@ internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPla
         {
             (int i, int j) = alongRows ? (t / columnPanels, t % columnPanels) : (t % rowPanels, t / rowPanels);
             (int nextI, int nextJ) = alongRows ? ((t + 1) / columnPanels, (t + 1) % columnPanels) : ((t + 1) % rowPanels, (t + 1) / rowPanels);
-            if (t + 1 < tiles) Prefetch(rows[nextI], rows[nextI + 1], firstPanel + nextJ);
+            // The next tile's part of the output: a multiplication is long enough for it to arrive.
+            if (t + 1 < tiles) output.Prefetch(rows[nextI], rows[nextI + 1], (firstPanel + nextJ) * tile.Columns, tile.Columns, part == plan.Parts - 1);
             tile.Multiply((int)(rows[i + 1] - rows[i]), k, workspace.BlockOfA + (rows[i] - rows[0]) * k, panelsOfB + j * tile.Columns * k, workspace.Tile);
             Write(rows[i], rows[i + 1], firstPanel + j, part, workspace.Tile);
         }
@@ -133,16 +133,6 @@ internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPla
         int columns = (int)Math.Min(tile.Columns, plan.N - column);
         output.Write(
             sums, tile.Columns, row, (int)(endRow - row), column, columns, add: output.Accumulate || part > 0, last: part == plan.Parts - 1);
-    }
-
-    /// <summary>Asks for the next tile's part of the output: a multiplication is long enough for it to arrive.</summary>
-    private void Prefetch(long row, long endRow, long panel)
-    {
-        float* start = output.Y + row * output.Stride + panel * tile.Columns;
-        for (; row < endRow; row++, start += output.Stride)
-        {
-            for (int column = 0; column < tile.Columns; column += FloatsPerLine) HostMemory.Prefetch(start + column);
-        }
     }
 
     private float* PackedPanel(int part, long panel) =>

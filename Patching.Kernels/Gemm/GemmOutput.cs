@@ -9,6 +9,8 @@ namespace Patching.Kernels;
 /// </summary>
 internal unsafe struct GemmOutput
 {
+    private const int FloatsPerLine = 16;
+
     /// <summary>First element of the output matrix.</summary>
     public required float* Y { get; init; }
 
@@ -61,6 +63,23 @@ internal unsafe struct GemmOutput
                 sum.Store(Y + offset + c);
             }
             if (c < columns) WriteTail(sums + c, offset + c, column + c, columns - c, add, last);
+        }
+    }
+
+    /// <summary>Asks memory for everything that <see cref="Write"/> is going to touch: the rows are too far apart for the processor to foresee.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public readonly void Prefetch(long row, long endRow, long column, int columns, bool last)
+    {
+        for (; row < endRow; row++)
+        {
+            for (long offset = row * Stride + column, end = offset + columns; offset < end; offset += FloatsPerLine)
+            {
+                HostMemory.Prefetch(Y + offset);
+                if (!last) continue;
+                if (PreActivation != null) HostMemory.Prefetch(PreActivation + offset);
+                if (Residual != null) HostMemory.Prefetch(Residual + offset);
+                if (DerivativeOf != null) HostMemory.Prefetch(DerivativeOf + offset);
+            }
         }
     }
 
