@@ -29,7 +29,11 @@ internal static class HostCommand
             foreach (string work in new[] { WorkerJob.Inference, WorkerJob.Step }.Where(options.Work.Contains))
             {
                 foreach (int batch in options.BatchesOf(model, work))
+                {
                     report.Add(new ModelRow(model, work, batch, Measured(ModelGroup(options, model, work, batch), options)));
+                    // A run takes long; what has been measured outlives an interruption.
+                    if (options.Output is not null) File.WriteAllText(options.Output, report.ToMarkdown());
+                }
             }
         }
         report.PeakAtTheEnd = Measured(PeakGroup(options), options);

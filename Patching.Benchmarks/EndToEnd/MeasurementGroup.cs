@@ -51,7 +51,7 @@ internal sealed class MeasurementGroup(string title, IReadOnlyList<Contender> co
         {
             foreach (WorkerProcess? worker in workers) worker?.Dispose();
         }
-        Console.Error.WriteLine();
+        Console.Error.WriteLine(string.Join(", ", measurements.Select(m => FormattableString.Invariant($"{m.Contender.Name} {m.Median * 1e3:F1} ms"))));
     }
 
     private static WorkerProcess Start(Measurement measurement) => new(measurement.Contender.Job, measurement.Contender.Environment());
