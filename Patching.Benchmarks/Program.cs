@@ -1,1 +1,34 @@
-return;
+using System.Reflection;
+using BenchmarkDotNet.Running;
+using Patching.Benchmarks.EndToEnd;
+
+namespace Patching.Benchmarks;
+
+/// <summary>Entry point: kernels one by one, the whole engine against its peers, or a worker process of the latter.</summary>
+internal static class Program
+{
+    private const string Usage = """
+        usage:
+          kernels [BenchmarkDotNet arguments]   kernels one by one, e.g. kernels --filter '*Gemm*'
+          host [options]                        inference and fine-tuning on the processor, against peers when built with -p:Peers=true
+        """;
+
+    private static int Main(string[] args)
+    {
+        string[] rest = args.Length > 0 ? args[1..] : [];
+        switch (args.FirstOrDefault())
+        {
+            case "kernels":
+                BenchmarkSwitcher.FromAssembly(Assembly.GetExecutingAssembly()).Run(rest);
+                return 0;
+            case "host":
+                return HostCommand.Run(rest);
+            case WorkerJob.Verb:
+                return WorkerLoop.Run(WorkerJob.Parse(rest));
+            default:
+                Console.Error.WriteLine(Usage);
+                Console.Error.WriteLine(HostOptions.Usage);
+                return 2;
+        }
+    }
+}
