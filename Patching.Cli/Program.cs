@@ -14,6 +14,7 @@ RootCommand root = new("Patches CLIP models: learns a task and forgets nothing e
     InterpolateCommand.Create(),
     ClassifyCommand.Create(),
     InfoCommand.Create(),
+    SelftestCommand.Create(),
 };
 root.Options.Add(CommonOptions.Verbose);
 return Run(root, args);

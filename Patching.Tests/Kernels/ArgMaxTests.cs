@@ -3,7 +3,7 @@ using Patching.Kernels;
 
 namespace Patching.Tests.Kernels;
 
-internal sealed class ArgMaxTests(DeviceKind kind, int threads) : ElementwiseTest(kind, threads)
+internal sealed class ArgMaxTests(DeviceKind kind, int threads) : KernelTest(kind, threads)
 {
     private const float Nan = float.NaN;
     private const float Low = float.NegativeInfinity;

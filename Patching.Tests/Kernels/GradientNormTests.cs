@@ -4,7 +4,7 @@ using Patching.Kernels;
 
 namespace Patching.Tests.Kernels;
 
-internal sealed class GradientNormTests(DeviceKind kind, int threads) : ElementwiseTest(kind, threads)
+internal sealed class GradientNormTests(DeviceKind kind, int threads) : KernelTest(kind, threads)
 {
     [Test]
     public void IsCorrectToTheLastBits([Values(1, 7, 1031, 50021)] int count, [Values(1e-6, 0.01, 1e25)] double scale)

@@ -7,7 +7,7 @@ using static Patching.Tests.Kernels.Reference;
 
 namespace Patching.Tests.Kernels;
 
-internal sealed class InterpolationTests(DeviceKind kind, int threads) : ElementwiseTest(kind, threads)
+internal sealed class InterpolationTests(DeviceKind kind, int threads) : KernelTest(kind, threads)
 {
     private static readonly float[] Special =
     [

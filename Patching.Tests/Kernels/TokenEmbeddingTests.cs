@@ -3,7 +3,7 @@ using Patching.Kernels;
 
 namespace Patching.Tests.Kernels;
 
-internal sealed class TokenEmbeddingTests(DeviceKind kind, int threads) : ElementwiseTest(kind, threads)
+internal sealed class TokenEmbeddingTests(DeviceKind kind, int threads) : KernelTest(kind, threads)
 {
     [Test]
     public void AddsTheRowOfTheIdAndThePosition([Values(1, 3)] int batch, [Values(1, 7)] int length, [Values(1, 8, 19)] int width)
@@ -14,9 +14,7 @@ internal sealed class TokenEmbeddingTests(DeviceKind kind, int threads) : Elemen
         float[] table = Normal(vocabulary * width), positions = Normal(length * width);
         Tensor x = Poisoned(batch * length, width);
         TokenEmbedding.Forward(Device, x, Tensor(ids, batch, length), Tensor(table, vocabulary, width), Tensor(positions, length, width));
-        float[] expected = [.. Enumerable.Range(0, ids.Length * width)
-            .Select(i => table[ids[i / width] * width + i % width] + positions[i / width % length * width + i % width])];
-        Assert.That(Contents(x), Is.EqualTo(expected));
+        Assert.That(Contents(x), Is.EqualTo(EmbeddingReference.Tokens(ids, table, positions, width)));
     }
 
     [Test]
