@@ -51,6 +51,7 @@ internal static class PatchingCommandLine
             InterpolateCommand.Create(),
             ClassifyCommand.Create(),
             InfoCommand.Create(),
+            SelftestCommand.Create(),
         };
         root.Options.Add(CommonOptions.Verbose);
         return root;

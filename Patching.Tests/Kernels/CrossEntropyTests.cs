@@ -1,7 +1,8 @@
-using System.Numerics;
 using System.Text.Json;
 using NUnit.Framework;
 using Patching.Kernels;
+using static Patching.Kernels.CrossEntropyReference;
+using static Patching.Kernels.Precision;
 using static Patching.Tests.Kernels.Reference;
 
 namespace Patching.Tests.Kernels;
@@ -92,26 +93,4 @@ internal sealed class CrossEntropyTests(DeviceKind kind, int threads) : KernelTe
         Assert.That(
             () => CrossEntropy.Forward(Device, Poisoned(1), default, Poisoned(1, 3), Tensor([0], 1), smoothing, 1),
             Throws.InstanceOf<ArgumentOutOfRangeException>());
-
-    private static (double[] Loss, double[] Gradient) Forward<T>(double[] logits, int[] labels, float smoothingFloat, float scaleFloat)
-        where T : IFloatingPointIeee754<T>
-    {
-        T[] z = As<T>(logits), loss = new T[labels.Length], gradient = new T[logits.Length];
-        int classes = z.Length / labels.Length;
-        T count = T.CreateTruncating(classes), smoothing = T.CreateTruncating(smoothingFloat), scale = T.CreateTruncating(scaleFloat);
-        for (int n = 0; n < labels.Length; n++)
-        {
-            T[] row = z[(n * classes)..((n + 1) * classes)];
-            T largest = row.Max()!, sum = T.Zero, all = T.Zero;
-            foreach (T v in row) sum += T.Exp(v - largest);
-            foreach (T v in row) all -= v - largest - T.Log(sum);
-            loss[n] = (T.One - smoothing) * (largest - row[labels[n]] + T.Log(sum)) + smoothing * (all / count);
-            for (int k = 0; k < classes; k++)
-            {
-                T target = smoothing / count + (k == labels[n] ? T.One - smoothing : T.Zero);
-                gradient[n * classes + k] = scale * (T.Exp(row[k] - largest) / sum - target);
-            }
-        }
-        return (Wide(loss), Wide(gradient));
-    }
 }

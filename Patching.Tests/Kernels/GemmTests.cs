@@ -69,8 +69,8 @@ internal sealed class GemmTests(DeviceKind kind, int threads) : KernelTest(kind,
         (double[] exact, float[] plain) = GemmReference.BackwardInput(dy, w, rows, inputs, outputs);
         AssertClose(
             dx,
-            [.. exact.Zip(saved, (s, v) => s * ActivationTests.Derivative(v, function))],
-            [.. plain.Zip(saved, (s, v) => (double)(s * (float)ActivationTests.Derivative(v, function)))],
+            [.. exact.Zip(saved, (s, v) => s * ActivationReference.Derivative(v, function))],
+            [.. plain.Zip(saved, (s, v) => (double)(s * (float)ActivationReference.Derivative(v, function)))],
             "dx");
     }
 

@@ -1,7 +1,8 @@
-using System.Numerics;
 using System.Text.Json;
 using NUnit.Framework;
 using Patching.Kernels;
+using static Patching.Kernels.L2NormalizeReference;
+using static Patching.Kernels.Precision;
 using static Patching.Tests.Kernels.Reference;
 
 namespace Patching.Tests.Kernels;
@@ -90,33 +91,5 @@ internal sealed class L2NormalizeTests(DeviceKind kind, int threads) : KernelTes
                          select (float)Enumerable.Range(0, classes).Sum(k => d[b * classes + k] * weight[k * width + c])];
         L2Normalize.Backward(Device, dx, Tensor(dy, batch, width), y, inverse);
         Assert.That(Wide(Contents(dx)), Is.EqualTo(golden.GetProperty("grad_features").Numbers()).Within(2e-7));
-    }
-
-    private static (double[] Y, double[] Inverse) Forward<T>(double[] x, int columns)
-        where T : IFloatingPointIeee754<T>
-    {
-        T[] y = As<T>(x), inverse = new T[x.Length / columns];
-        for (int n = 0; n < inverse.Length; n++)
-        {
-            T squares = T.Zero;
-            for (int c = 0; c < columns; c++) squares += y[n * columns + c] * y[n * columns + c];
-            inverse[n] = T.One / T.Sqrt(squares);
-            for (int c = 0; c < columns; c++) y[n * columns + c] *= inverse[n];
-        }
-        return (Wide(y), Wide(inverse));
-    }
-
-    private static double[] Backward<T>(double[] dyWide, double[] yWide, double[] inverseWide)
-        where T : IFloatingPointIeee754<T>
-    {
-        T[] dx = As<T>(dyWide), y = As<T>(yWide), inverse = As<T>(inverseWide);
-        int columns = y.Length / inverse.Length;
-        for (int n = 0; n < inverse.Length; n++)
-        {
-            T radial = T.Zero;
-            for (int c = 0; c < columns; c++) radial += dx[n * columns + c] * y[n * columns + c];
-            for (int c = 0; c < columns; c++) dx[n * columns + c] = (dx[n * columns + c] - y[n * columns + c] * radial) * inverse[n];
-        }
-        return Wide(dx);
     }
 }

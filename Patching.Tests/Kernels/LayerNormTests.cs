@@ -1,7 +1,8 @@
-using System.Numerics;
 using System.Text.Json;
 using NUnit.Framework;
 using Patching.Kernels;
+using static Patching.Kernels.LayerNormReference;
+using static Patching.Kernels.Precision;
 using static Patching.Tests.Kernels.Reference;
 
 namespace Patching.Tests.Kernels;
@@ -17,8 +18,8 @@ internal sealed class LayerNormTests(DeviceKind kind, int threads) : KernelTest(
         float[] x = Normal((long)rows * columns, 1, offset), gamma = Normal(columns, 0.2, 1), beta = Normal(columns);
         Tensor y = Poisoned(rows, columns), mean = Poisoned(rows), rstd = Poisoned(rows);
         LayerNorm.Forward(Device, y, mean, rstd, Tensor(x, rows, columns), Tensor(gamma, columns), Tensor(beta, columns), Epsilon);
-        Statistics exact = Forward<double>(Wide(x), Wide(gamma), Wide(beta), columns);
-        Statistics plain = Forward<float>(Wide(x), Wide(gamma), Wide(beta), columns);
+        Statistics exact = Forward<double>(Wide(x), Wide(gamma), Wide(beta), columns, Epsilon);
+        Statistics plain = Forward<float>(Wide(x), Wide(gamma), Wide(beta), columns, Epsilon);
         AssertClose(y, exact.Y, plain.Y, "y");
         AssertClose(mean, exact.Mean, plain.Mean, "mean");
         AssertClose(rstd, exact.Rstd, plain.Rstd, "rstd");
@@ -30,7 +31,7 @@ internal sealed class LayerNormTests(DeviceKind kind, int threads) : KernelTest(
         float[] x = Normal(768, 1, 1e4), gamma = Normal(768, 0.2, 1), beta = Normal(768);
         Tensor y = Poisoned(1, 768);
         LayerNorm.Forward(Device, y, default, default, Tensor(x, 1, 768), Tensor(gamma, 768), Tensor(beta, 768), Epsilon);
-        double[] exact = Forward<double>(Wide(x), Wide(gamma), Wide(beta), 768).Y;
+        double[] exact = Forward<double>(Wide(x), Wide(gamma), Wide(beta), 768, Epsilon).Y;
         Assert.That(Contents(y).Zip(exact, (a, b) => Math.Abs(a - b)).Max(), Is.LessThan(2e-6));
     }
 
@@ -72,7 +73,7 @@ internal sealed class LayerNormTests(DeviceKind kind, int threads) : KernelTest(
     {
         float[] x = Normal((long)rows * columns, 1, offset), gamma = Normal(columns, 0.2, 1), dy = Normal((long)rows * columns);
         float[] dx0 = Normal((long)rows * columns), dgamma0 = Normal(columns), dbeta0 = Normal(columns);
-        Statistics statistics = Forward<double>(Wide(x), Wide(gamma), Wide(gamma), columns);
+        Statistics statistics = Forward<double>(Wide(x), Wide(gamma), Wide(gamma), columns, Epsilon);
         float[] mean = [.. statistics.Mean.Select(v => (float)v)], rstd = [.. statistics.Rstd.Select(v => (float)v)];
         Tensor dx = accumulate ? Tensor(dx0, rows, columns) : Poisoned(rows, columns), dgamma = Tensor(dgamma0, columns),
             dbeta = Tensor(dbeta0, columns);
@@ -109,10 +110,10 @@ internal sealed class LayerNormTests(DeviceKind kind, int threads) : KernelTest(
         const int rows = 2, columns = 5;
         double[] x = Wide(Normal(rows * columns, 1, 3)), gamma = Wide(Normal(columns)), beta = Wide(Normal(columns)),
             dy = Wide(Normal(rows * columns));
-        Statistics at = Forward<double>(x, gamma, beta, columns);
+        Statistics at = Forward<double>(x, gamma, beta, columns, Epsilon);
         Gradients gradients = Backward<double>(dy, x, gamma, at.Mean, at.Rstd, new double[x.Length], new double[columns],
             new double[columns]);
-        double Loss() => Forward<double>(x, gamma, beta, columns).Y.Zip(dy, (y, d) => y * d).Sum();
+        double Loss() => Forward<double>(x, gamma, beta, columns, Epsilon).Y.Zip(dy, (y, d) => y * d).Sum();
         Assert.That(gradients.X, Is.EqualTo(FiniteDifferences(Loss, x)).Within(1e-7));
         Assert.That(gradients.Gamma, Is.EqualTo(FiniteDifferences(Loss, gamma)).Within(1e-7));
         Assert.That(gradients.Beta, Is.EqualTo(FiniteDifferences(Loss, beta)).Within(1e-7));
@@ -125,62 +126,5 @@ internal sealed class LayerNormTests(DeviceKind kind, int threads) : KernelTest(
         Assert.That(() => LayerNorm.Forward(Device, y, default, default, x, shorter, row, Epsilon), Throws.ArgumentException);
         Assert.That(() => LayerNorm.Forward(Device, y, row, default, x, row, row, Epsilon), Throws.ArgumentException);
         Assert.That(() => LayerNorm.Backward(Device, y, row, row, x, x, row, shorter, Poisoned(3), false), Throws.ArgumentException);
-    }
-
-    private sealed record Statistics(double[] Y, double[] Mean, double[] Rstd);
-
-    private sealed record Gradients(double[] X, double[] Gamma, double[] Beta);
-
-    private static Statistics Forward<T>(double[] x, double[] gamma, double[] beta, int columns)
-        where T : IFloatingPointIeee754<T>
-    {
-        int rows = x.Length / columns;
-        Statistics result = new(new double[x.Length], new double[rows], new double[rows]);
-        for (int n = 0; n < rows; n++)
-        {
-            T[] row = [.. x.Skip(n * columns).Take(columns).Select(T.CreateTruncating)];
-            T count = T.CreateTruncating(columns), sum = T.Zero, squares = T.Zero;
-            foreach (T v in row) sum += v;
-            T mean = sum / count;
-            foreach (T v in row) squares += (v - mean) * (v - mean);
-            T rstd = T.One / T.Sqrt(squares / count + T.CreateTruncating(Epsilon));
-            for (int c = 0; c < columns; c++)
-            {
-                T value = (row[c] - mean) * rstd * T.CreateTruncating(gamma[c]) + T.CreateTruncating(beta[c]);
-                result.Y[n * columns + c] = double.CreateTruncating(value);
-            }
-            result.Mean[n] = double.CreateTruncating(mean);
-            result.Rstd[n] = double.CreateTruncating(rstd);
-        }
-        return result;
-    }
-
-    private static Gradients Backward<T>(
-        double[] dy, double[] x, double[] gamma, double[] mean, double[] rstd, double[] dx0, double[] dgamma0, double[] dbeta0)
-        where T : IFloatingPointIeee754<T>
-    {
-        int columns = gamma.Length, rows = mean.Length;
-        T count = T.CreateTruncating(columns);
-        T[] dx = new T[x.Length], dgamma = [.. dgamma0.Select(T.CreateTruncating)], dbeta = [.. dbeta0.Select(T.CreateTruncating)];
-        for (int n = 0; n < rows; n++)
-        {
-            T r = T.CreateTruncating(rstd[n]), sum = T.Zero, projection = T.Zero;
-            T Normalized(int c) => (T.CreateTruncating(x[n * columns + c]) - T.CreateTruncating(mean[n])) * r;
-            T Output(int c) => T.CreateTruncating(dy[n * columns + c]);
-            for (int c = 0; c < columns; c++)
-            {
-                T g = Output(c) * T.CreateTruncating(gamma[c]);
-                sum += g;
-                projection += g * Normalized(c);
-                dgamma[c] += Output(c) * Normalized(c);
-                dbeta[c] += Output(c);
-            }
-            for (int c = 0; c < columns; c++)
-            {
-                T value = r * (Output(c) * T.CreateTruncating(gamma[c]) - sum / count - Normalized(c) * (projection / count));
-                dx[n * columns + c] = T.CreateTruncating(dx0[n * columns + c]) + value;
-            }
-        }
-        return new Gradients(Wide(dx), Wide(dgamma), Wide(dbeta));
     }
 }

@@ -13,22 +13,10 @@ internal sealed class PatchEmbeddingTests(DeviceKind kind, int threads) : Kernel
     {
         byte[] images = [.. Integers(batch * size * size * 3, 256).Select(v => (byte)v)];
         float[] table = Normal(3 * 256);
-        int grid = size / patchSize, area = patchSize * patchSize;
-        Tensor patches = Poisoned(batch * grid * grid, 3 * area);
+        int grid = size / patchSize;
+        Tensor patches = Poisoned(batch * grid * grid, 3 * patchSize * patchSize);
         PatchEmbedding.Unfold(Device, patches, Tensor(images, batch, size, size, 3), Tensor(table, 3, 256), patchSize);
-
-        float[] expected = new float[patches.Count];
-        for (int b = 0; b < batch; b++)
-            for (int row = 0; row < grid * patchSize; row++)
-                for (int column = 0; column < grid * patchSize; column++)
-                    for (int channel = 0; channel < 3; channel++)
-                    {
-                        int patch = (b * grid + row / patchSize) * grid + column / patchSize;
-                        int inside = channel * area + row % patchSize * patchSize + column % patchSize;
-                        byte pixel = images[((b * size + row) * size + column) * 3 + channel];
-                        expected[patch * 3 * area + inside] = table[channel * 256 + pixel];
-                    }
-        Assert.That(Contents(patches), Is.EqualTo(expected));
+        Assert.That(Contents(patches), Is.EqualTo(EmbeddingReference.Unfold(images, table, batch, size, patchSize)));
     }
 
     [Test]
@@ -40,16 +28,7 @@ internal sealed class PatchEmbeddingTests(DeviceKind kind, int threads) : Kernel
         PatchEmbedding.Assemble(
             Device, tokens, Tensor(patches, batch * (length - 1), width), Tensor(classToken, width), Tensor(positions, length, width),
             batch);
-
-        float[] expected = new float[tokens.Count];
-        for (int b = 0; b < batch; b++)
-            for (int t = 0; t < length; t++)
-                for (int c = 0; c < width; c++)
-                {
-                    float value = t == 0 ? classToken[c] : patches[(b * (length - 1) + t - 1) * width + c];
-                    expected[(b * length + t) * width + c] = value + positions[t * width + c];
-                }
-        Assert.That(Contents(tokens), Is.EqualTo(expected));
+        Assert.That(Contents(tokens), Is.EqualTo(EmbeddingReference.Assemble(patches, classToken, positions, batch)));
     }
 
     [Test]
@@ -61,28 +40,11 @@ internal sealed class PatchEmbeddingTests(DeviceKind kind, int threads) : Kernel
             tPositions = Tensor(dpositions, length, width);
         PatchEmbedding.AssembleBackward(Device, tPatches, tClass, tPositions, Tensor(dtokens, batch * length, width), batch);
 
-        float[] expected = new float[tPatches.Count], plainClass = [.. dclass], plainPositions = [.. dpositions];
-        double[] exactClass = Reference.Wide(dclass), exactPositions = Reference.Wide(dpositions);
-        for (int b = 0; b < batch; b++)
-            for (int t = 0; t < length; t++)
-                for (int c = 0; c < width; c++)
-                {
-                    float d = dtokens[(b * length + t) * width + c];
-                    exactPositions[t * width + c] += d;
-                    plainPositions[t * width + c] += d;
-                    if (t == 0)
-                    {
-                        exactClass[c] += d;
-                        plainClass[c] += d;
-                    }
-                    else
-                    {
-                        expected[(b * (length - 1) + t - 1) * width + c] = d;
-                    }
-                }
+        double[] exactClass = Precision.Wide(dclass), exactPositions = Precision.Wide(dpositions);
+        float[] expected = EmbeddingReference.AssembleBackward(dtokens, (exactClass, dclass), (exactPositions, dpositions), batch);
         Assert.That(Contents(tPatches), Is.EqualTo(expected));
-        AssertClose(tClass, exactClass, Reference.Wide(plainClass), "dclass");
-        AssertClose(tPositions, exactPositions, Reference.Wide(plainPositions), "dpositions");
+        AssertClose(tClass, exactClass, Precision.Wide(dclass), "dclass");
+        AssertClose(tPositions, exactPositions, Precision.Wide(dpositions), "dpositions");
     }
 
     [Test]

@@ -1,22 +1,8 @@
-using System.Numerics;
-
 namespace Patching.Tests.Kernels;
 
-/// <summary>
-/// What the references of the row-wise and element-wise kernels share. A reference is one generic function: its double instance says what
-/// is right, its float instance how much error the plain formula makes.
-/// </summary>
+/// <summary>What the tests of row-wise and element-wise kernels share.</summary>
 internal static class Reference
 {
-    public static double[] Wide<T>(T[] values)
-        where T : INumberBase<T>
-        => [.. values.Select(double.CreateTruncating)];
-
-    /// <summary>The numbers in the precision of the reference; exact, because all inputs are single-precision numbers.</summary>
-    public static T[] As<T>(double[] values)
-        where T : INumberBase<T>
-        => [.. values.Select(T.CreateTruncating)];
-
     /// <summary>
     /// Central differences of <paramref name="loss"/> with respect to each element of <paramref name="at"/>, which it reads.
     /// </summary>

@@ -1,7 +1,6 @@
 using System.Numerics;
-using Patching.Kernels;
 
-namespace Patching.Tests.Kernels;
+namespace Patching.Kernels;
 
 /// <summary>
 /// Attention written down from its definition, with the whole matrix of probabilities in memory, in the precision of <typeparamref

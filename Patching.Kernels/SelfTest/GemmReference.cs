@@ -1,6 +1,4 @@
-using Patching.Kernels;
-
-namespace Patching.Tests.Kernels;
+namespace Patching.Kernels;
 
 /// <summary>The three products in double precision and in plain single precision, element by element.</summary>
 internal static class GemmReference
@@ -47,7 +45,7 @@ internal static class GemmReference
         for (int i = 0; i < sums.Length; i++)
         {
             before[i] = round(sums[i] + (bias?[i % outputs] ?? 0));
-            double value = kind is { } function ? round(ActivationTests.Value(before[i], function)) : before[i];
+            double value = kind is { } function ? round(ActivationReference.Value(before[i], function)) : before[i];
             after[i] = round(value + (residual?[i] ?? 0));
         }
         return (before, after);

@@ -1,6 +1,4 @@
-using Patching.Kernels;
-
-namespace Patching.Tests.Kernels;
+namespace Patching.Kernels;
 
 /// <summary>Inputs of an attention with what the references make of them.</summary>
 internal sealed class AttentionCase
