@@ -17,7 +17,7 @@ internal sealed class ClipTokenizerGoldenTests
     public void CleanedTextsAreExact()
     {
         // Outside of the multiple assertion, in which a test cannot be skipped.
-        Golden[] goldens = [.. ReadGoldens()];
+        Golden[] goldens = ReadGoldens();
         Assert.Multiple(() =>
         {
             foreach (Golden golden in goldens) Assert.That(TextCleaning.Clean(golden.Text), Is.EqualTo(golden.Clean), golden.Text);
