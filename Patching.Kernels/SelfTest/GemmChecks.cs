@@ -33,7 +33,14 @@ internal static class GemmChecks
     private static void EveryEpilogue(Trial trial, Dimensions d)
     {
         bool[] both = [false, true];
-        GemmCase[] cases = [.. from bias in both from kind in Activations from save in both from residual in both select new GemmCase(bias, kind, save, residual)];
+        GemmCase[] cases =
+        [
+            .. from bias in both
+               from kind in Activations
+               from save in both
+               from residual in both
+               select new GemmCase(bias, kind, save, residual),
+        ];
         Forward(trial, d, cases, packed: false);
     }
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 
 namespace Patching.Kernels;
 
@@ -110,7 +111,7 @@ internal sealed class Trial(Device device, Random random) : IDisposable
         compared = true;
         if (bound.Holds) return;
         Failure ??= bound.Largest <= bound.AllowedLargest
-            ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{output}: norm of the error {bound.Norm:0.0e+0}, allowed {bound.AllowedNorm:0.0e+0}")
+            ? string.Create(CultureInfo.InvariantCulture, $"{output}: norm of the error {bound.Norm:0.0e+0}, allowed {bound.AllowedNorm:0.0e+0}")
             : $"{output}: {(double.IsNaN(bound.Largest) ? "an element is NaN: not written, or computed wrong" : "error too large")}";
     }
 
