@@ -23,11 +23,12 @@ internal sealed class WorkerProcess : IDisposable
     /// <exception cref="WorkerException">The child cannot do the work.</exception>
     public WorkerProcess(WorkerJob job, IReadOnlyDictionary<string, string> environment)
     {
-        ProcessStartInfo start = new("dotnet")
+        string program = Environment.ProcessPath ?? throw new WorkerException("the path of this program is unknown");
+        ProcessStartInfo start = new(program)
         {
             RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false,
         };
-        start.ArgumentList.Add(Assembly.GetExecutingAssembly().Location);
+        if (Path.GetFileNameWithoutExtension(program) == "dotnet") start.ArgumentList.Add(Assembly.GetExecutingAssembly().Location);
         foreach (string argument in job.Arguments) start.ArgumentList.Add(argument);
         foreach (string name in start.Environment.Keys.Where(IsUnset).ToArray()) start.Environment.Remove(name);
         foreach ((string name, string value) in environment) start.Environment[name] = value;
