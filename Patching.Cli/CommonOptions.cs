@@ -29,7 +29,8 @@ internal static class CommonOptions
 
     public static Option<string> DataLocation { get; } = new("--data-location")
     {
-        Description = "Folder that holds the data sets.", DefaultValueFactory = _ => "~/data",
+        Description = "Folder that holds the data sets.",
+        DefaultValueFactory = _ => "~/data",
     };
 
     public static Option<double[]> Alpha { get; } = new("--alpha")

@@ -112,8 +112,16 @@ internal sealed class OurStep : IWorkload
         tower = new VisionTransformer(device, model.Config, ClipNormalization.Table.Values);
         FinetuneSettings settings = new()
         {
-            TrainDataset = "benchmark", TrainImages = job.Batch * 1_000_000, BaseModelSha256 = "", HeadKey = "",
-            Epochs = 1, WarmupLength = 0, BatchSize = job.Batch, LearningRate = LearningRate, WeightDecay = WeightDecay, ClipNorm = ClipNorm,
+            TrainDataset = "benchmark",
+            TrainImages = job.Batch * 1_000_000,
+            BaseModelSha256 = "",
+            HeadKey = "",
+            Epochs = 1,
+            WarmupLength = 0,
+            BatchSize = job.Batch,
+            LearningRate = LearningRate,
+            WeightDecay = WeightDecay,
+            ClipNorm = ClipNorm,
         };
         // theta0, as a fine-tune holds it for the interpolation: it counts in our peak memory, though the peers keep no such copy.
         using ParameterSet initial = OurWork.Weights(device, model);

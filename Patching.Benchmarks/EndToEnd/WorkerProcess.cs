@@ -26,7 +26,10 @@ internal sealed class WorkerProcess : IDisposable
         string program = Environment.ProcessPath ?? throw new WorkerException("the path of this program is unknown");
         ProcessStartInfo start = new(program)
         {
-            RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            UseShellExecute = false,
         };
         if (Path.GetFileNameWithoutExtension(program) == "dotnet") start.ArgumentList.Add(Assembly.GetExecutingAssembly().Location);
         foreach (string argument in job.Arguments) start.ArgumentList.Add(argument);
