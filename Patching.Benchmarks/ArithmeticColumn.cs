@@ -20,7 +20,10 @@ public interface IArithmeticShape
 [AttributeUsage(AttributeTargets.Method)]
 public sealed class PeakAttribute : Attribute;
 
-/// <summary>Billions of operations per second from the median time, or their share of what the <see cref="PeakLoop"/> reached with the same shape in the same run.</summary>
+/// <summary>
+/// Billions of operations per second from the median time, or their share of what the <see cref="PeakLoop"/> reached with the same shape in
+/// the same run.
+/// </summary>
 /// <param name="isShare">Whether to show the share.</param>
 public sealed class ArithmeticColumn(bool isShare) : IColumn
 {
@@ -31,7 +34,9 @@ public sealed class ArithmeticColumn(bool isShare) : IColumn
     public string ColumnName => isShare ? "% of peak" : "GFLOP/s";
 
     /// <inheritdoc/>
-    public string Legend => isShare ? "GFLOP/s over those of a loop of multiply-adds in registers in this run" : "10^9 operations / median time in seconds";
+    public string Legend => isShare
+        ? "GFLOP/s over those of a loop of multiply-adds in registers in this run"
+        : "10^9 operations / median time in seconds";
 
     /// <inheritdoc/>
     public bool AlwaysShow => true;
@@ -62,7 +67,8 @@ public sealed class ArithmeticColumn(bool isShare) : IColumn
     {
         double own = Gigaflops(summary, benchmarkCase);
         if (!isShare) return own.ToString("F1", CultureInfo.InvariantCulture);
-        double peak = summary.BenchmarksCases.Where(other => IsPeak(other) && other.Parameters.ValueInfo == benchmarkCase.Parameters.ValueInfo)
+        double peak = summary.BenchmarksCases
+            .Where(other => IsPeak(other) && other.Parameters.ValueInfo == benchmarkCase.Parameters.ValueInfo)
             .Select(other => Gigaflops(summary, other)).DefaultIfEmpty(double.NaN).Max();
         return (100 * own / peak).ToString("F0", CultureInfo.InvariantCulture);
     }
@@ -74,10 +80,13 @@ public sealed class ArithmeticColumn(bool isShare) : IColumn
         return (IsPeak(benchmarkCase) ? PeakLoop.Operations(Environment.ProcessorCount) : shape?.Operations ?? double.NaN) / nanoseconds;
     }
 
-    private static bool IsPeak(BenchmarkCase benchmarkCase) => benchmarkCase.Descriptor.WorkloadMethod.GetCustomAttribute<PeakAttribute>() is not null;
+    private static bool IsPeak(BenchmarkCase benchmarkCase) =>
+        benchmarkCase.Descriptor.WorkloadMethod.GetCustomAttribute<PeakAttribute>() is not null;
 }
 
-/// <summary>How benchmarks of arithmetic run: inside this process, so that the peak is measured within seconds of what is compared with it.</summary>
+/// <summary>
+/// How benchmarks of arithmetic run: inside this process, so that the peak is measured within seconds of what is compared with it.
+/// </summary>
 public sealed class ArithmeticConfig : ManualConfig
 {
     /// <summary>Creates the configuration.</summary>

@@ -4,7 +4,9 @@ using Patching.Kernels;
 
 namespace Patching.Benchmarks;
 
-/// <summary>Independent chains of multiply-adds that never leave the registers: what the arithmetic units of this machine can do at most.</summary>
+/// <summary>
+/// Independent chains of multiply-adds that never leave the registers: what the arithmetic units of this machine can do at most.
+/// </summary>
 internal static unsafe class PeakLoop
 {
     // Twelve chains hide the latency of two units and leave room in 16 registers.
@@ -33,7 +35,8 @@ internal static unsafe class PeakLoop
         where TVector : struct
     {
         float almostOne = 0.999999f;
-        TVector x = TLanes.Broadcast(&almostOne), c0 = x, c1 = x, c2 = x, c3 = x, c4 = x, c5 = x, c6 = x, c7 = x, c8 = x, c9 = x, c10 = x, c11 = x;
+        TVector x = TLanes.Broadcast(&almostOne);
+        TVector c0 = x, c1 = x, c2 = x, c3 = x, c4 = x, c5 = x, c6 = x, c7 = x, c8 = x, c9 = x, c10 = x, c11 = x;
         for (long i = 0; i < Turns; i++)
         {
             c0 = TLanes.MultiplyAdd(c0, x, x);

@@ -4,8 +4,8 @@ using Patching.Kernels;
 namespace Patching.Benchmarks.Kernels;
 
 /// <summary>
-/// The products of the linear layers of real models: a small batch, one that trains, and a single image. Every row of a shape multiplies the same three matrices and
-/// counts <c>2 N I O</c> operations; epilogues are not counted, they are meant to be free.
+/// The products of the linear layers of real models: a small batch, one that trains, and a single image. Every row of a shape multiplies
+/// the same three matrices and counts <c>2 N I O</c> operations; epilogues are not counted, they are meant to be free.
 /// </summary>
 [Config(typeof(ArithmeticConfig))]
 public class GemmBenchmarks
@@ -17,8 +17,10 @@ public class GemmBenchmarks
 
     /// <summary>The shapes by name.</summary>
     public static IEnumerable<LinearShape> Shapes =>
-        [.. ModelShape.B32.LinearLayers(1), .. ModelShape.B32.LinearLayers(16), .. ModelShape.B32.LinearLayers(64), .. ModelShape.B16.LinearLayers(8),
-            .. ModelShape.L14.LinearLayers(8)];
+    [
+        .. ModelShape.B32.LinearLayers(1), .. ModelShape.B32.LinearLayers(16), .. ModelShape.B32.LinearLayers(64),
+        .. ModelShape.B16.LinearLayers(8), .. ModelShape.L14.LinearLayers(8),
+    ];
 
     [ParamsSource(nameof(Shapes))]
     public LinearShape Shape { get; set; } = null!;
@@ -39,7 +41,8 @@ public class GemmBenchmarks
             packed = PackedWeight.Take(layout, "packed", Shape.Outputs, Shape.Inputs);
         });
         Random random = new(1);
-        foreach (Tensor tensor in new[] { x, w, y }) tensor.CopyFrom([.. Enumerable.Range(0, (int)tensor.Count).Select(_ => random.NextSingle() - 0.5f)]);
+        foreach (Tensor tensor in new[] { x, w, y })
+            tensor.CopyFrom([.. Enumerable.Range(0, (int)tensor.Count).Select(_ => random.NextSingle() - 0.5f)]);
         Gemm.Pack(device, packed, w);
     }
 

@@ -1,13 +1,15 @@
 namespace Patching.Kernels;
 
 /// <content>
-/// The host implementation. What makes a processor fast at this is reuse: every element is loaded into registers once per tile (<see cref="GemmTile"/>), into the
-/// nearest caches once per block (<see cref="GemmPlan"/>), in straight lines thanks to packing (<see cref="GemmPanels"/>), and results are finished while they are
-/// still near (<see cref="GemmOutput"/>). <see cref="GemmJob"/> puts the pieces together. The three forms differ only in how their operands lie in memory.
+/// The host implementation. What makes a processor fast at this is reuse: every element is loaded into registers once per tile
+/// (<see cref="GemmTile"/>), into the nearest caches once per block (<see cref="GemmPlan"/>), in straight lines thanks to packing
+/// (<see cref="GemmPanels"/>), and results are finished while they are still near (<see cref="GemmOutput"/>). <see cref="GemmJob"/> puts
+/// the pieces together. The three forms differ only in how their operands lie in memory.
 /// </content>
 public static partial class Gemm
 {
-    // Up to this many rows a forward product reads the weights where they are: packing would touch them three times as often as the product itself.
+    // Up to this many rows a forward product reads the weights where they are: packing would touch them three times as often as the product
+    // itself.
     private const int DirectRows = 24;
 
     internal static unsafe void ForwardHost(HostThreads threads, GemmTile tile, Tensor y, Tensor x, Tensor w, in GemmEpilogue epilogue)
@@ -22,7 +24,8 @@ public static partial class Gemm
         new GemmJob(threads, tile, plan, AlongRows(x), AlongRows(w), output).Run();
     }
 
-    internal static unsafe void ForwardHost(HostThreads threads, GemmTile tile, Tensor y, Tensor x, PackedWeight w, in GemmEpilogue epilogue)
+    internal static unsafe void ForwardHost(
+        HostThreads threads, GemmTile tile, Tensor y, Tensor x, PackedWeight w, in GemmEpilogue epilogue)
     {
         GemmPlan plan = new(x.Rows, w.Outputs, w.Inputs, tile, threads.Count);
         new GemmJob(threads, tile, plan, AlongRows(x), default, Output(y, epilogue)).Run(w.Memory.HostFloats);
@@ -93,5 +96,6 @@ public static partial class Gemm
     private static unsafe GemmPanels AlongRows(Tensor matrix) => new(matrix.HostFloats, matrix.Rows, matrix.Columns, lanesAdjacent: false);
 
     /// <summary>The common index runs from row to row.</summary>
-    private static unsafe GemmPanels AcrossRows(Tensor matrix) => new(matrix.HostFloats, matrix.Columns, matrix.Columns, lanesAdjacent: true);
+    private static unsafe GemmPanels AcrossRows(Tensor matrix) =>
+        new(matrix.HostFloats, matrix.Columns, matrix.Columns, lanesAdjacent: true);
 }

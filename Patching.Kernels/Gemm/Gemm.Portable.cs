@@ -10,10 +10,11 @@ public static partial class Gemm
 
     private static void ForwardPortable(Device device, Tensor y, Tensor x, Tensor w, in GemmEpilogue epilogue)
     {
-        var launch = device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>,
-            ArrayView<float>, ArrayView<float>, int, int, int, int, int, int>(ForwardKernel));
+        var launch = device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>,
+            ArrayView<float>, ArrayView<float>, ArrayView<float>, int, int, int, int, int, int>(ForwardKernel));
         launch(
-            Require.Extent(y.Count), y.Floats, x.Floats, w.Floats, Or(epilogue.Bias, y), Or(epilogue.PreActivation, y), Or(epilogue.Residual, y),
+            Require.Extent(y.Count), y.Floats, x.Floats, w.Floats,
+            Or(epilogue.Bias, y), Or(epilogue.PreActivation, y), Or(epilogue.Residual, y),
             w.Rows, w.Columns, epilogue.Activation is { } kind ? (int)kind : NoActivation,
             Flag(epilogue.Bias), Flag(epilogue.PreActivation), Flag(epilogue.Residual));
     }
@@ -21,8 +22,8 @@ public static partial class Gemm
     private static void BackwardInputPortable(
         Device device, Tensor dx, Tensor dy, Tensor w, bool accumulate, Tensor preActivation, ActivationKind kind)
     {
-        var launch = device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>,
-            int, int, int, int>(BackwardInputKernel));
+        var launch = device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>,
+            ArrayView<float>, int, int, int, int>(BackwardInputKernel));
         launch(
             Require.Extent(dx.Count), dx.Floats, dy.Floats, w.Floats, Or(preActivation, dx),
             w.Columns, w.Rows, preActivation.Exists ? (int)kind : NoActivation, accumulate ? 1 : 0);
@@ -30,8 +31,9 @@ public static partial class Gemm
 
     private static void BackwardWeightPortable(Device device, Tensor dw, Tensor dbias, Tensor dy, Tensor x)
     {
-        device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, int, int, int>(BackwardWeightKernel))(
-            Require.Extent(dw.Count), dw.Floats, dy.Floats, x.Floats, dy.Rows, dw.Rows, dw.Columns);
+        var launch = device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>,
+            int, int, int>(BackwardWeightKernel));
+        launch(Require.Extent(dw.Count), dw.Floats, dy.Floats, x.Floats, dy.Rows, dw.Rows, dw.Columns);
         if (!dbias.Exists) return;
         device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, int, int>(BackwardBiasKernel))(
             Require.Extent(dbias.Count), dbias.Floats, dy.Floats, dy.Rows, dy.Columns);

@@ -1,20 +1,23 @@
 namespace Patching.Kernels;
 
 /// <summary>
-/// The matrix products of a linear layer <c>y = x wT + bias</c> and of its gradients. N rows, I inputs, O outputs, all matrices dense and row-major:
+/// The matrix products of a linear layer <c>y = x wT + bias</c> and of its gradients. N rows, I inputs, O outputs, all matrices dense and
+/// row-major:
 /// <code>
 /// Forward         y[N,O]   = act(x[N,I] w[O,I]T + bias) + residual      both operands run along I ("NT")
 /// BackwardInput   dx[N,I]  = dy[N,O] w[O,I]                             ("NN")
 /// BackwardWeight  dw[O,I] += dy[N,O]T x[N,I],  dbias += column sums     both operands run across the sum ("TN")
 /// </code>
-/// Nine tenths of a transformer's arithmetic happens here. <c>Gemm.Portable.cs</c> says what is computed, <c>Gemm.Host.cs</c> how a processor does it fast.
-/// Sums are formed in a fixed order that depends on the shapes only: results are the same bits for any number of threads.
+/// Nine tenths of a transformer's arithmetic happens here. <c>Gemm.Portable.cs</c> says what is computed, <c>Gemm.Host.cs</c> how a
+/// processor does it fast. Sums are formed in a fixed order that depends on the shapes only: results are the same bits for any number of
+/// threads.
 /// </summary>
 public static partial class Gemm
 {
     /// <summary>Writes <c>y = act(x wT + bias) + residual</c>; the parts that <paramref name="epilogue"/> leaves out are skipped.</summary>
     /// <param name="device">Where the tensors live.</param>
-    /// <param name="y">[N, O], written. Must not overlap the inputs, except that it may be the residual when there is neither an activation nor a pre-activation.</param>
+    /// <param name="y">[N, O], written. Must not overlap the inputs, except that it may be the residual when there is neither an activation
+    /// nor a pre-activation.</param>
     /// <param name="x">[N, I].</param>
     /// <param name="w">[O, I].</param>
     /// <param name="epilogue">What happens to the sums.</param>
@@ -40,8 +43,8 @@ public static partial class Gemm
     }
 
     /// <summary>
-    /// Writes <c>dx = dy w</c>, or accumulates <c>dx += dy w</c>, or with a saved pre-activation writes <c>dx = (dy w) act'(preActivation)</c>: the gradient
-    /// on the near side of the activation that produced this layer's input.
+    /// Writes <c>dx = dy w</c>, or accumulates <c>dx += dy w</c>, or with a saved pre-activation writes <c>dx = (dy w)
+    /// act'(preActivation)</c>: the gradient on the near side of the activation that produced this layer's input.
     /// </summary>
     /// <param name="device">Where the tensors live.</param>
     /// <param name="dx">[N, I], written or accumulated into. Must not overlap the inputs.</param>
@@ -51,13 +54,20 @@ public static partial class Gemm
     /// <param name="preActivation">[N, I] as saved by the forward pass, or none.</param>
     /// <param name="kind">The activation that was applied to <paramref name="preActivation"/>.</param>
     public static void BackwardInput(
-        Device device, Tensor dx, Tensor dy, Tensor w, bool accumulate = false, Tensor preActivation = default, ActivationKind kind = ActivationKind.QuickGelu)
+        Device device,
+        Tensor dx,
+        Tensor dy,
+        Tensor w,
+        bool accumulate = false,
+        Tensor preActivation = default,
+        ActivationKind kind = ActivationKind.QuickGelu)
     {
         Require.Matrix(w, "w", w.Rows, w.Columns);
         Require.Matrix(dy, "dy", dy.Rows, w.Rows);
         Require.Matrix(dx, "dx", dy.Rows, w.Columns);
         if (preActivation.Exists) Require.Matrix(preActivation, "preActivation", dy.Rows, w.Columns);
-        if (accumulate && preActivation.Exists) throw new ArgumentException("dx cannot be accumulated into and multiplied by the activation's derivative");
+        if (accumulate && preActivation.Exists)
+            throw new ArgumentException("dx cannot be accumulated into and multiplied by the activation's derivative");
         if (device.IsHost)
             BackwardInputHost(device.Threads, GemmTile.Best, dx, dy, w, accumulate, preActivation, kind);
         else
@@ -82,7 +92,10 @@ public static partial class Gemm
             BackwardWeightPortable(device, dw, dbias, dy, x);
     }
 
-    /// <summary>Bytes of a packed [<paramref name="outputs"/>, <paramref name="inputs"/>] matrix: outputs are padded to whole panels of any vector width.</summary>
+    /// <summary>
+    /// Bytes of a packed [<paramref name="outputs"/>, <paramref name="inputs"/>] matrix: outputs are padded to whole panels of any vector
+    /// width.
+    /// </summary>
     public static long PackedBytes(int outputs, int inputs) =>
         ((long)outputs + GemmTile.WidestColumns - 1) / GemmTile.WidestColumns * GemmTile.WidestColumns * inputs * sizeof(float);
 

@@ -1,8 +1,9 @@
 namespace Patching.Kernels;
 
 /// <summary>
-/// What <see cref="Gemm.Forward(Device, Tensor, Tensor, Tensor, in GemmEpilogue)"/> does to a sum before it writes it, in this order: add the bias, save the
-/// pre-activation, apply the activation, add the residual. Doing it while the result is in registers or the nearest cache saves one trip through memory each.
+/// What <see cref="Gemm.Forward(Device, Tensor, Tensor, Tensor, in GemmEpilogue)"/> does to a sum before it writes it, in this order: add
+/// the bias, save the pre-activation, apply the activation, add the residual. Doing it while the result is in registers or the nearest
+/// cache saves one trip through memory each.
 /// </summary>
 public readonly record struct GemmEpilogue
 {

@@ -3,6 +3,7 @@ namespace Patching.Kernels;
 /// <summary>One product on the host: packs, hands out units of work, runs the tiles. Made per launch, used once.</summary>
 internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPlan plan, GemmPanels a, GemmPanels b, GemmOutput output)
 {
+    // A tile of 14 x 32 sums in the first half, the addresses asked for ahead in the second.
     private const int TileBufferBytes = 4096;
 
     // Floats of B that stay in a core's own cache while the tiles of a row block pass over them.
@@ -15,7 +16,9 @@ internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPla
     /// <summary>Receives the sums of A's rows over k (accumulates), or null.</summary>
     public float* RowSums { get; init; }
 
-    /// <summary>Packs B and multiplies: each thread the panels it needs when nobody else needs them, otherwise all together strip by strip.</summary>
+    /// <summary>
+    /// Packs B and multiplies: each thread the panels it needs when nobody else needs them, otherwise all together strip by strip.
+    /// </summary>
     public void Run()
     {
         if (plan.RowBlocks == 1)
@@ -114,15 +117,18 @@ internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPla
     {
         long k = plan.PartLength(part);
         int rowPanels = rows.Length - 1, columnPanels = (int)(endPanel - firstPanel), tiles = rowPanels * columnPanels;
-        // Walking along the rows of the output suits memory best; it is possible where all these panels of B are still near for the next rows.
+        // Walking along the rows of the output suits memory best; it is possible where all these panels of B are still near for the next
+        // rows.
         bool alongRows = columnPanels * tile.Columns * k <= CachedFloats;
         for (int t = 0; t < tiles; t++)
         {
-            (int i, int j) = alongRows ? (t / columnPanels, t % columnPanels) : (t % rowPanels, t / rowPanels);
-            (int nextI, int nextJ) = alongRows ? ((t + 1) / columnPanels, (t + 1) % columnPanels) : ((t + 1) % rowPanels, (t + 1) / rowPanels);
-            // The next tile's part of the output: a multiplication is long enough for it to arrive.
-            if (t + 1 < tiles) output.Prefetch(rows[nextI], rows[nextI + 1], (firstPanel + nextJ) * tile.Columns, tile.Columns, part == plan.Parts - 1);
-            tile.Multiply((int)(rows[i + 1] - rows[i]), k, workspace.BlockOfA + (rows[i] - rows[0]) * k, panelsOfB + j * tile.Columns * k, workspace.Tile);
+            (int i, int j) = Position(t, rowPanels, columnPanels, alongRows);
+            (int nextI, int nextJ) = Position(t + 1, rowPanels, columnPanels, alongRows);
+            // What the next tile will write to is asked for now: a multiplication is long enough for it to arrive.
+            int ahead = t + 1 == tiles ? 0 : output.Lines(
+                workspace.Ahead, rows[nextI], rows[nextI + 1], (firstPanel + nextJ) * tile.Columns, tile.Columns, part == plan.Parts - 1);
+            float* panelOfA = workspace.BlockOfA + (rows[i] - rows[0]) * k, panelOfB = panelsOfB + j * tile.Columns * k;
+            tile.Multiply((int)(rows[i + 1] - rows[i]), k, panelOfA, panelOfB, workspace.Tile, workspace.Ahead, ahead);
             Write(rows[i], rows[i + 1], firstPanel + j, part, workspace.Tile);
         }
     }
@@ -131,14 +137,19 @@ internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPla
     {
         long column = panel * tile.Columns;
         int columns = (int)Math.Min(tile.Columns, plan.N - column);
-        output.Write(
-            sums, tile.Columns, row, (int)(endRow - row), column, columns, add: output.Accumulate || part > 0, last: part == plan.Parts - 1);
+        bool add = output.Accumulate || part > 0, last = part == plan.Parts - 1;
+        output.Write(sums, tile.Columns, row, (int)(endRow - row), column, columns, add, last);
     }
+
+    private static (int Row, int Column) Position(int index, int rows, int columns, bool alongRows) =>
+        alongRows ? (index / columns, index % columns) : (index % rows, index / rows);
 
     private float* PackedPanel(int part, long panel) =>
         packedB + (plan.PartStart(part) - firstPackedK) * plan.ColumnPanels * tile.Columns + panel * tile.Columns * plan.PartLength(part);
 
-    /// <summary>What one thread works in: a tile of sums, its packed block of A and, where it packs them itself, some panels of B.</summary>
+    /// <summary>
+    /// What one thread works in: a tile of sums, its packed block of A and, where it packs them itself, some panels of B.
+    /// </summary>
     private struct Workspace
     {
         private (long Block, int Part) packed = (-1, -1);
@@ -148,11 +159,14 @@ internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPla
             long floatsOfA = plan.LargestBlock * plan.Depth, floatsOfB = (long)columnsOfB * plan.Depth;
             byte* memory = (byte*)threads.ScratchOf(member, TileBufferBytes + (floatsOfA + floatsOfB) * sizeof(float));
             Tile = (float*)memory;
+            Ahead = (float**)(memory + TileBufferBytes / 2);
             BlockOfA = (float*)(memory + TileBufferBytes);
             PanelsOfB = columnsOfB > 0 ? BlockOfA + floatsOfA : null;
         }
 
         public float* Tile { get; }
+
+        public float** Ahead { get; }
 
         public float* BlockOfA { get; }
 

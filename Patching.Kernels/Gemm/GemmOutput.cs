@@ -4,11 +4,14 @@ using System.Runtime.CompilerServices;
 namespace Patching.Kernels;
 
 /// <summary>
-/// Where a product's tiles go and what happens to them on the way. A tile leaves the registers for a small buffer in the nearest cache and from there, once,
-/// goes to memory with everything applied; ragged edges cost nothing extra because the buffer is always whole.
+/// Where a product's tiles go and what happens to them on the way. A tile leaves the registers for a small buffer in the nearest cache and
+/// from there, once, goes to memory with everything applied; ragged edges cost nothing extra because the buffer is always whole.
 /// </summary>
 internal unsafe struct GemmOutput
 {
+    /// <summary>Two lines per row of each of four matrices.</summary>
+    public const int MostLines = 14 * 2 * 4;
+
     private const int FloatsPerLine = 16;
 
     /// <summary>First element of the output matrix.</summary>
@@ -66,21 +69,27 @@ internal unsafe struct GemmOutput
         }
     }
 
-    /// <summary>Asks memory for everything that <see cref="Write"/> is going to touch: the rows are too far apart for the processor to foresee.</summary>
+    /// <summary>
+    /// Lists the cache lines that <see cref="Write"/> is going to touch, so that they can be asked for in time: the rows are too far apart
+    /// for the processor to foresee.
+    /// </summary>
+    /// <returns>How many; at most <see cref="MostLines"/> for a tile of 14 x 32.</returns>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public readonly void Prefetch(long row, long endRow, long column, int columns, bool last)
+    public readonly int Lines(float** lines, long row, long endRow, long column, int columns, bool last)
     {
+        int count = 0;
         for (; row < endRow; row++)
         {
             for (long offset = row * Stride + column, end = offset + columns; offset < end; offset += FloatsPerLine)
             {
-                HostMemory.Prefetch(Y + offset);
+                lines[count++] = Y + offset;
                 if (!last) continue;
-                if (PreActivation != null) HostMemory.Prefetch(PreActivation + offset);
-                if (Residual != null) HostMemory.Prefetch(Residual + offset);
-                if (DerivativeOf != null) HostMemory.Prefetch(DerivativeOf + offset);
+                if (PreActivation != null) lines[count++] = PreActivation + offset;
+                if (Residual != null) lines[count++] = Residual + offset;
+                if (DerivativeOf != null) lines[count++] = DerivativeOf + offset;
             }
         }
+        return count;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -8,8 +8,9 @@ namespace Patching.Kernels;
 
 /// <summary>
 /// One operand of a product, seen as lanes (rows of A, columns of B) by the common index k, in either memory order.
-/// A kernel that steps through k wants a panel: the elements of a few lanes at one k side by side, the next k right behind. Then it reads memory in one straight
-/// line whatever the matrix looked like. Rearranging costs a pass over the operand, mostly the wait for memory, and pays from a dozen rows on.
+/// A kernel that steps through k wants a panel: the elements of a few lanes at one k side by side, the next k right behind. Then it reads
+/// memory in one straight line whatever the matrix looked like. Rearranging costs a pass over the operand, mostly the wait for memory, and
+/// pays from a dozen rows on.
 /// </summary>
 /// <param name="data">First element.</param>
 /// <param name="lanes">Number of lanes.</param>
@@ -17,7 +18,8 @@ namespace Patching.Kernels;
 /// <param name="lanesAdjacent">Whether neighbouring lanes, not neighbouring k, are neighbours in memory.</param>
 internal readonly unsafe struct GemmPanels(float* data, long lanes, long stride, bool lanesAdjacent)
 {
-    // Transposing works through pieces of this length in k: source rows come in whole cache lines and the piece of the panel stays in the nearest cache.
+    // Transposing works through pieces of this length in k: source rows come in whole cache lines and the piece of the panel stays in the
+    // nearest cache.
     private const int TransposeDepth = 64;
 
     // How far ahead rows are asked for when rows are copied: the processor foresees steps along a row, not from row to row.
@@ -26,14 +28,15 @@ internal readonly unsafe struct GemmPanels(float* data, long lanes, long stride,
     private const int FloatsPerLine = 16;
 
     /// <summary>
-    /// Writes neighbouring panels: panel i has the lanes from <paramref name="edges"/>[i] to the next edge, zeros where the operand has none, and begins at
-    /// <c>(edges[i] - edges[0]) k</c> of the target.
+    /// Writes neighbouring panels: panel i has the lanes from <paramref name="edges"/>[i] to the next edge, zeros where the operand has
+    /// none, and begins at <c>(edges[i] - edges[0]) k</c> of the target.
     /// </summary>
     public void Pack(float* target, ReadOnlySpan<long> edges, long firstK, int k)
     {
         for (int i = 0; i + 1 < edges.Length; i++)
         {
-            if (edges[i + 1] > lanes) new Span<float>(target + (edges[i] - edges[0]) * k, checked((int)(edges[i + 1] - edges[i]) * k)).Clear();
+            if (edges[i + 1] <= lanes) continue;
+            new Span<float>(target + (edges[i] - edges[0]) * k, checked((int)(edges[i + 1] - edges[i]) * k)).Clear();
         }
         if (lanesAdjacent)
             CopyRows(target, edges, firstK, k);
@@ -42,8 +45,8 @@ internal readonly unsafe struct GemmPanels(float* data, long lanes, long stride,
     }
 
     /// <summary>
-    /// How many neighbouring panels to pack in one call: where lanes are adjacent several, so that some whole cache lines of each row are used at a time;
-    /// otherwise one, which is then still near when it is used.
+    /// How many neighbouring panels to pack in one call: where lanes are adjacent several, so that some whole cache lines of each row are
+    /// used at a time; otherwise one, which is then still near when it is used.
     /// </summary>
     public int PanelsTogether => lanesAdjacent ? 4 : 1;
 
@@ -122,7 +125,8 @@ internal readonly unsafe struct GemmPanels(float* data, long lanes, long stride,
         int group = Avx.IsSupported && lanes >= 8 ? 8 : 4, whole = lanes >= group ? k / 4 * 4 : 0;
         for (int next = 0; next < lanes && whole > 0; next += group)
         {
-            // The last group starts early enough to be whole; the lanes it shares with its neighbour are written twice with the same numbers.
+            // The last group starts early enough to be whole; the lanes it shares with its neighbour are written twice with the same
+            // numbers.
             int lane = Math.Min(next, lanes - group);
             float* row = source + lane * stride;
             float* target = panel + lane;
@@ -153,7 +157,8 @@ internal readonly unsafe struct GemmPanels(float* data, long lanes, long stride,
         Vector256<float> b = Vector256.Create(Vector128.Load(source + stride), Vector128.Load(upper + stride));
         Vector256<float> c = Vector256.Create(Vector128.Load(source + 2 * stride), Vector128.Load(upper + 2 * stride));
         Vector256<float> d = Vector256.Create(Vector128.Load(source + 3 * stride), Vector128.Load(upper + 3 * stride));
-        Vector256<float> acLow = Avx.UnpackLow(a, c), bdLow = Avx.UnpackLow(b, d), acHigh = Avx.UnpackHigh(a, c), bdHigh = Avx.UnpackHigh(b, d);
+        Vector256<float> acLow = Avx.UnpackLow(a, c), bdLow = Avx.UnpackLow(b, d);
+        Vector256<float> acHigh = Avx.UnpackHigh(a, c), bdHigh = Avx.UnpackHigh(b, d);
         Avx.UnpackLow(acLow, bdLow).Store(target);
         Avx.UnpackHigh(acLow, bdLow).Store(target + width);
         Avx.UnpackLow(acHigh, bdHigh).Store(target + 2 * width);

@@ -3,14 +3,16 @@ namespace Patching.Kernels;
 /// <summary>
 /// How a product of M x N sums of length K is cut up. Tiles of registers make up panels, panels make up blocks:
 /// <list type="bullet">
-/// <item>K is cut into equal parts of at most <see cref="MaxDepth"/>: a panel of B and a block of A of that length share a second-level cache of 1 MiB.</item>
-/// <item>Rows are cut into tiles whose heights differ by at most one, so that no tile is mostly empty, and up to <see cref="PanelsPerBlock"/> tiles make the block
-/// of A that one thread packs for itself and keeps while all of B streams past.</item>
-/// <item>B is packed by all threads together into a strip of several parts of K, bounded by <see cref="StripBytes"/>. Where there is a single block of rows, no
-/// panel of B is used twice and every thread packs its own.</item>
+/// <item>K is cut into equal parts of at most <see cref="MaxDepth"/>: a panel of B and a block of A of that length share a second-level
+/// cache of 1 MiB.</item>
+/// <item>Rows are cut into tiles whose heights differ by at most one, so that no tile is mostly empty, and up to
+/// <see cref="PanelsPerBlock"/> tiles make the block of A that one thread packs for itself and keeps while all of B streams past.</item>
+/// <item>B is packed by all threads together into a strip of several parts of K, bounded by <see cref="StripBytes"/>. Where there is a
+/// single block of rows, no panel of B is used twice and every thread packs its own.</item>
 /// <item>Columns are divided among threads only when there are too few row blocks.</item>
 /// </list>
-/// What is summed in which order depends on the shapes and the tile alone; the number of threads decides only into how many units the work is divided.
+/// What is summed in which order depends on the shapes and the tile alone; the number of threads decides only into how many units the work
+/// is divided.
 /// </summary>
 internal readonly record struct GemmPlan
 {

@@ -4,9 +4,10 @@ using System.Runtime.Intrinsics.Arm;
 namespace Patching.Kernels;
 
 /// <summary>
-/// The innermost block of a product: <see cref="MaxRows"/> x <see cref="Columns"/> sums that stay in vector registers while the common index runs. Two vectors
-/// wide and as high as the register file allows: of 32 registers 28 hold sums, two a row of B and one an element of A, so every number loaded is used 28 / 16 times.
-/// The kernels are written once (<c>GemmTile.Kernels.cs</c>) and compiled per vector width and number of rows.
+/// The innermost block of a product: <see cref="MaxRows"/> x <see cref="Columns"/> sums that stay in vector registers while the common
+/// index runs. Two vectors wide and as high as the register file allows: of 32 registers 28 hold sums, two a row of B and one an element of
+/// A, so every number loaded is used 28 / 16 times. The kernels are written once (<c>GemmTile.Kernels.cs</c>) and compiled per vector width
+/// and number of rows.
 /// </summary>
 internal sealed unsafe partial class GemmTile
 {
@@ -31,13 +32,13 @@ internal sealed unsafe partial class GemmTile
     public static readonly GemmTile Best =
         Vector512.IsHardwareAccelerated ? Bits512 : Vector256.IsHardwareAccelerated ? Bits256 : AdvSimd.IsSupported ? Bits128Tall : Bits128;
 
-    private readonly delegate*<long, float*, float*, float*, void>[] multiply;
+    private readonly delegate*<long, float*, float*, float*, float**, long, void>[] multiply;
     private readonly delegate*<long, float*, float*, long, float*, long, void>[] dot;
 
     private GemmTile(
         int lanes,
         int maxRows,
-        delegate*<long, float*, float*, float*, void>[] multiply,
+        delegate*<long, float*, float*, float*, float**, long, void>[] multiply,
         delegate*<long, float*, float*, long, float*, long, void>[] dot)
     {
         Lanes = lanes;
@@ -55,17 +56,22 @@ internal sealed unsafe partial class GemmTile
     /// <summary>Columns of a tile: two vectors.</summary>
     public int Columns => 2 * Lanes;
 
-    /// <summary>Writes the product of two panels: <c>tile[r, c] = sum over k of a[k, r] b[k, c]</c>, row length <see cref="Columns"/>.</summary>
+    /// <summary>
+    /// Writes the product of two panels: <c>tile[r, c] = sum over k of a[k, r] b[k, c]</c>, row length <see cref="Columns"/>.
+    /// </summary>
     /// <param name="rows">1 to <see cref="MaxRows"/>; also the row length of <paramref name="a"/>.</param>
     /// <param name="k">Length of the sums, at least 1.</param>
     /// <param name="a">[k, rows].</param>
     /// <param name="b">[k, <see cref="Columns"/>].</param>
     /// <param name="tile">[rows, <see cref="Columns"/>].</param>
-    public void Multiply(int rows, long k, float* a, float* b, float* tile) => multiply[rows](k, a, b, tile);
+    /// <param name="ahead">Addresses that will be needed after this tile; their cache lines are asked for while it is computed.</param>
+    /// <param name="aheadCount">How many.</param>
+    public void Multiply(int rows, long k, float* a, float* b, float* tile, float** ahead, long aheadCount) =>
+        multiply[rows](k, a, b, tile, ahead, aheadCount);
 
     /// <summary>
-    /// Writes <c>tile[r, c] = sum over k of x[r, k] w[c, k]</c> straight from row-major matrices, vectors running along k. Nothing is packed, but every
-    /// multiplication needs more loads than in <see cref="Multiply"/>: the way for a handful of rows.
+    /// Writes <c>tile[r, c] = sum over k of x[r, k] w[c, k]</c> straight from row-major matrices, vectors running along k. Nothing is
+    /// packed, but every multiplication needs more loads than in <see cref="Multiply"/>: the way for a handful of rows.
     /// </summary>
     public void Dot(int rows, int columns, long k, float* x, float* w, float* tile)
     {

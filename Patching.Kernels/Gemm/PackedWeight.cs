@@ -2,8 +2,9 @@ namespace Patching.Kernels;
 
 /// <summary>
 /// A weight matrix [O, I] rearranged into the panels the host's GEMM reads, made once by <see cref="Gemm.Pack"/> and used by every later
-/// <see cref="Gemm.Forward(Device, Tensor, Tensor, PackedWeight, in GemmEpilogue)"/>. Worth its memory when the weights are frozen: a product with few rows
-/// spends up to a third of its time packing. On devices other than the host it is a plain copy. The layout belongs to the processor it was made on.
+/// <see cref="Gemm.Forward(Device, Tensor, Tensor, PackedWeight, in GemmEpilogue)"/>. Worth its memory when the weights are frozen: a
+/// product with few rows spends up to a third of its time packing. On devices other than the host it is a plain copy. The layout belongs to
+/// the processor it was made on.
 /// </summary>
 /// <param name="Memory">[<see cref="Gemm.PackedBytes"/> / 4] single-precision numbers.</param>
 /// <param name="Outputs">O, rows of the weight matrix.</param>

@@ -4,8 +4,8 @@ using System.Runtime.Intrinsics;
 namespace Patching.Kernels;
 
 /// <summary>
-/// The few operations a matrix micro-kernel needs, on vectors of one width. Implemented by empty structs, so that a kernel written once over
-/// <typeparamref name="TVector"/> compiles to straight code for each width.
+/// The few operations a matrix micro-kernel needs, on vectors of one width. Implemented by empty structs, so that a kernel written once
+/// over <typeparamref name="TVector"/> compiles to straight code for each width.
 /// </summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 internal unsafe interface ILanes<TVector>
@@ -23,7 +23,9 @@ internal unsafe interface ILanes<TVector>
     /// <summary>The number at <paramref name="source"/> in every lane.</summary>
     static abstract TVector Broadcast(float* source);
 
-    /// <summary><c>a b + c</c>, fused where the processor can: on processors without fused multiply-add an emulation would cost a hundredfold.</summary>
+    /// <summary>
+    /// <c>a b + c</c>, fused where the processor can: on processors without fused multiply-add an emulation would cost a hundredfold.
+    /// </summary>
     static abstract TVector MultiplyAdd(TVector a, TVector b, TVector c);
 
     /// <summary>Stores to any address.</summary>
@@ -47,7 +49,8 @@ internal readonly unsafe struct Lanes16 : ILanes<Vector512<float>>
     public static Vector512<float> Broadcast(float* source) => Vector512.Create(*source);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> MultiplyAdd(Vector512<float> a, Vector512<float> b, Vector512<float> c) => Vector512.MultiplyAddEstimate(a, b, c);
+    public static Vector512<float> MultiplyAdd(Vector512<float> a, Vector512<float> b, Vector512<float> c) =>
+        Vector512.MultiplyAddEstimate(a, b, c);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Vector512<float> value, float* destination) => value.Store(destination);
@@ -70,7 +73,8 @@ internal readonly unsafe struct Lanes8 : ILanes<Vector256<float>>
     public static Vector256<float> Broadcast(float* source) => Vector256.Create(*source);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> MultiplyAdd(Vector256<float> a, Vector256<float> b, Vector256<float> c) => Vector256.MultiplyAddEstimate(a, b, c);
+    public static Vector256<float> MultiplyAdd(Vector256<float> a, Vector256<float> b, Vector256<float> c) =>
+        Vector256.MultiplyAddEstimate(a, b, c);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Vector256<float> value, float* destination) => value.Store(destination);
@@ -93,7 +97,8 @@ internal readonly unsafe struct Lanes4 : ILanes<Vector128<float>>
     public static Vector128<float> Broadcast(float* source) => Vector128.Create(*source);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> MultiplyAdd(Vector128<float> a, Vector128<float> b, Vector128<float> c) => Vector128.MultiplyAddEstimate(a, b, c);
+    public static Vector128<float> MultiplyAdd(Vector128<float> a, Vector128<float> b, Vector128<float> c) =>
+        Vector128.MultiplyAddEstimate(a, b, c);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Vector128<float> value, float* destination) => value.Store(destination);

@@ -3,7 +3,9 @@ namespace Patching.Kernels;
 /// <summary>The three products in double precision and in plain single precision, element by element.</summary>
 internal static class GemmReference
 {
-    /// <summary>Sums <c>result[i, j] = sum over k of a(i, k) b(k, j)</c>, once in double and once in single precision from left to right.</summary>
+    /// <summary>
+    /// Sums <c>result[i, j] = sum over k of a(i, k) b(k, j)</c>, once in double and once in single precision from left to right.
+    /// </summary>
     public static (double[] Exact, float[] Plain) Product(int m, int n, int k, Func<int, int, float> a, Func<int, int, float> b)
     {
         double[] exact = new double[(long)m * n];

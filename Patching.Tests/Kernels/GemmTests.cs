@@ -9,7 +9,8 @@ internal sealed class GemmTests(DeviceKind kind, int threads) : KernelTest(kind,
     /// <summary>Rows, inputs, outputs: ones, primes, ragged and whole tiles, few and many rows, sums of more than one part.</summary>
     private static readonly int[][] Shapes =
     [
-        [1, 1, 1], [1, 5, 1], [7, 1, 3], [1, 64, 33], [3, 17, 2], [16, 32, 32], [17, 31, 37], [29, 64, 61], [50, 96, 40], [14, 800, 5], [43, 1601, 35],
+        [1, 1, 1], [1, 5, 1], [7, 1, 3], [1, 64, 33], [3, 17, 2], [16, 32, 32], [17, 31, 37],
+        [29, 64, 61], [50, 96, 40], [14, 800, 5], [43, 1601, 35],
     ];
 
     private static readonly int[][] LargeShapes = [[131, 257, 191], [50, 768, 768], [100, 588, 130], [12, 1536, 1000]];
@@ -23,7 +24,10 @@ internal sealed class GemmTests(DeviceKind kind, int threads) : KernelTest(kind,
 
     [Test]
     public void EveryEpilogueMatchesDoublePrecision(
-        [Values] bool bias, [Values(null, ActivationKind.QuickGelu, ActivationKind.Gelu)] ActivationKind? function, [Values] bool save, [Values] bool residual,
+        [Values] bool bias,
+        [Values(null, ActivationKind.QuickGelu, ActivationKind.Gelu)] ActivationKind? function,
+        [Values] bool save,
+        [Values] bool residual,
         [Values(5, 45)] int rows)
         => Forward([rows, 70, 37], new Parts(bias, function, save, residual), packed: false);
 
@@ -35,9 +39,11 @@ internal sealed class GemmTests(DeviceKind kind, int threads) : KernelTest(kind,
     public void TheResidualMayBeTheOutput([Values] bool packed, [Values] bool bias, [Values(5, 45)] int rows, [Values(70, 1700)] int inputs)
     {
         const int outputs = 37;
-        float[] x = Normal((long)rows * inputs), w = Normal((long)outputs * inputs), b = Normal(outputs), old = Normal((long)rows * outputs);
+        float[] x = Normal((long)rows * inputs), w = Normal((long)outputs * inputs);
+        float[] b = Normal(outputs), old = Normal((long)rows * outputs);
         Tensor y = Tensor(old, rows, outputs);
-        Run(y, Tensor(x, rows, inputs), Tensor(w, outputs, inputs), new GemmEpilogue { Residual = y, Bias = bias ? Tensor(b, outputs) : default }, packed);
+        GemmEpilogue epilogue = new() { Residual = y, Bias = bias ? Tensor(b, outputs) : default };
+        Run(y, Tensor(x, rows, inputs), Tensor(w, outputs, inputs), epilogue, packed);
         (double[] exact, float[] plain) = GemmReference.Forward(x, w, rows, inputs, outputs);
         AssertClose(
             y,
@@ -59,7 +65,8 @@ internal sealed class GemmTests(DeviceKind kind, int threads) : KernelTest(kind,
     }
 
     [Test]
-    public void BackwardInputAppliesTheDerivative([Values] ActivationKind function, [Values(3, 37)] int rows, [Values(29, 1601)] int outputs)
+    public void BackwardInputAppliesTheDerivative(
+        [Values] ActivationKind function, [Values(3, 37)] int rows, [Values(29, 1601)] int outputs)
     {
         const int inputs = 53;
         float[] dy = Normal((long)rows * outputs), w = Normal((long)outputs * inputs), saved = Normal((long)rows * inputs, 2);
@@ -79,7 +86,8 @@ internal sealed class GemmTests(DeviceKind kind, int threads) : KernelTest(kind,
     {
         // The common index is the number of rows here: exchange the roles so that the long sums of the list are long here too.
         (int rows, int inputs, int outputs) = (shape[1], shape[2], shape[0]);
-        float[] dy = Normal((long)rows * outputs), x = Normal((long)rows * inputs), old = Normal((long)outputs * inputs), oldBias = Normal(outputs);
+        float[] dy = Normal((long)rows * outputs), x = Normal((long)rows * inputs);
+        float[] old = Normal((long)outputs * inputs), oldBias = Normal(outputs);
         Tensor dw = Tensor(old, outputs, inputs), dbias = bias ? Tensor(oldBias, outputs) : default;
         Gemm.BackwardWeight(Device, dw, dbias, Tensor(dy, rows, outputs), Tensor(x, rows, inputs));
         (double[] exact, float[] plain) = GemmReference.BackwardWeight(dy, x, rows, inputs, outputs);
@@ -120,7 +128,11 @@ internal sealed class GemmTests(DeviceKind kind, int threads) : KernelTest(kind,
         Tensor y = Poisoned(rows, outputs);
         Gemm.Forward(Device, y, Tensor(x, rows, inputs), Tensor(w, outputs, inputs));
         float[] values = Contents(y);
-        for (int i = 0; i < values.Length; i++) Assert.That(float.IsFinite(values[i]), Is.EqualTo(i / outputs != 2 && i % outputs != 33), $"element {i}");
+        for (int i = 0; i < values.Length; i++)
+        {
+            bool finite = i / outputs != 2 && i % outputs != 33;
+            Assert.That(float.IsFinite(values[i]), Is.EqualTo(finite), $"element {i}");
+        }
     }
 
     [Test]

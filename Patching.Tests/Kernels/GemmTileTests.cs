@@ -3,10 +3,14 @@ using Patching.Kernels;
 
 namespace Patching.Tests.Kernels;
 
-/// <summary>Every register tile of the host, whatever this processor would choose: values, edges of the output, independence of the number of threads.</summary>
+/// <summary>
+/// Every register tile of the host, whatever this processor would choose: values, edges of the output, independence of the number of
+/// threads.
+/// </summary>
 internal sealed class GemmTileTests
 {
-    private static readonly string[] Tiles = [nameof(GemmTile.Bits512), nameof(GemmTile.Bits256), nameof(GemmTile.Bits128), nameof(GemmTile.Bits128Tall)];
+    private static readonly string[] Tiles =
+        [nameof(GemmTile.Bits512), nameof(GemmTile.Bits256), nameof(GemmTile.Bits128), nameof(GemmTile.Bits128Tall)];
 
     private readonly List<Arena> arenas = [];
     private Device device = null!;
@@ -25,16 +29,22 @@ internal sealed class GemmTileTests
     }
 
     [Test]
-    public void EveryHeightOfATileIsRight([ValueSource(nameof(Tiles))] string name, [Values(1, 2, 77)] int k)
+    public void EveryHeightOfATileIsRight([ValueSource(nameof(Tiles))] string name, [Values(1, 2, 77)] int k, [Values(0, 5)] int ahead)
     {
         GemmTile tile = Find(name);
+        float[] elsewhere = new float[1024];
         for (int rows = 1; rows <= tile.MaxRows; rows++)
         {
             float[] a = Numbers(k * rows, rows), b = Numbers(k * tile.Columns, 99), c = new float[rows * tile.Columns + 1];
             Array.Fill(c, float.NaN);
             unsafe
             {
-                fixed (float* pa = a, pb = b, pc = c) tile.Multiply(rows, k, pa, pb, pc);
+                fixed (float* pa = a, pb = b, pc = c, line = elsewhere)
+                {
+                    float** lines = (float**)line;
+                    for (int i = 0; i < ahead; i++) lines[i] = line + 16 * i;
+                    tile.Multiply(rows, k, pa, pb, pc, lines, ahead);
+                }
             }
             (double[] exact, float[] plain) =
                 GemmReference.Product(rows, tile.Columns, k, (i, l) => a[l * rows + i], (l, j) => b[l * tile.Columns + j]);
@@ -44,7 +54,8 @@ internal sealed class GemmTileTests
     }
 
     [Test]
-    public void DotProductsAreRight([ValueSource(nameof(Tiles))] string name, [Values(1, 3, 4, 8)] int columns, [Values(1, 15, 16, 67)] int k)
+    public void DotProductsAreRight(
+        [ValueSource(nameof(Tiles))] string name, [Values(1, 3, 4, 8)] int columns, [Values(1, 15, 16, 67)] int k)
     {
         GemmTile tile = Find(name);
         for (int rows = 1; rows <= 8; rows++)
@@ -61,7 +72,8 @@ internal sealed class GemmTileTests
     }
 
     [Test]
-    public void AllFormsAreRightAndStayInsideTheOutput([ValueSource(nameof(Tiles))] string name, [Values("1 3 2", "50 61 67", "33 1700 45", "15 40 70", "150 33 90")] string shape)
+    public void AllFormsAreRightAndStayInsideTheOutput(
+        [ValueSource(nameof(Tiles))] string name, [Values("1 3 2", "50 61 67", "33 1700 45", "15 40 70", "150 33 90")] string shape)
     {
         GemmTile tile = Find(name);
         int[] extents = [.. shape.Split(' ').Select(int.Parse)];
@@ -74,7 +86,8 @@ internal sealed class GemmTileTests
         AssertInside(whole, y, GemmReference.Forward(x, w, rows, inputs, outputs), "y");
 
         y = Guarded(rows, outputs, float.NaN, out whole);
-        PackedWeight packed = new(Tensor(new float[Gemm.PackedBytes(outputs, inputs) / 4], (int)(Gemm.PackedBytes(outputs, inputs) / 4)), outputs, inputs);
+        int packedCount = (int)(Gemm.PackedBytes(outputs, inputs) / sizeof(float));
+        PackedWeight packed = new(Tensor(new float[packedCount], packedCount), outputs, inputs);
         Gemm.PackHost(device.Threads, tile, packed, tw);
         Gemm.ForwardHost(device.Threads, tile, y, tx, packed, default);
         AssertInside(whole, y, GemmReference.Forward(x, w, rows, inputs, outputs), "y from packed weights");
@@ -91,7 +104,8 @@ internal sealed class GemmTileTests
     [Test]
     public void ManyRowsAreSummedInStrips()
     {
-        // One strip of B holds 16 MiB, 2100 x 2100 numbers are more than that; B is shared, and so packed in strips, from the second block of rows on.
+        // One strip of B holds 16 MiB, 2100 x 2100 numbers are more than that; B is shared, and so packed in strips, from the second block
+        // of rows on.
         const int rows = 2100, inputs = 2100, outputs = 50;
         GemmPlan plan = new(outputs, inputs, rows, GemmTile.Bits256, 2);
         Assert.That(plan.PartsPerStrip, Is.LessThan(plan.Parts));
@@ -126,7 +140,8 @@ internal sealed class GemmTileTests
 
     [Test]
     public void PlansCoverEveryRowColumnAndPartOnce(
-        [Values(1, 13, 14, 15, 800, 3200)] long m, [Values(1, 32, 33, 3072)] long n, [Values(1, 768, 769, 12850)] long k, [Values(1, 2, 16)] int threads)
+        [Values(1, 13, 14, 15, 800, 3200)] long m, [Values(1, 32, 33, 3072)] long n,
+        [Values(1, 1024, 1025, 12850)] long k, [Values(1, 2, 16)] int threads)
     {
         GemmPlan plan = new(m, n, k, GemmTile.Bits512, threads);
         Assert.That(Enumerable.Range(0, plan.Parts).Sum(part => (long)plan.PartLength(part)), Is.EqualTo(k));
