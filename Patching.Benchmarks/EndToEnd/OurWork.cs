@@ -87,9 +87,13 @@ internal sealed class OurStep : IWorkload
 {
     /// <summary>Gradients that are compared between engines: the first and the last to be computed, and one in between.</summary>
     public static readonly string[] ComparedGradients =
-        ["visual.conv1.weight", "visual.proj", "visual.transformer.resblocks.0.attn.in_proj_bias", "visual.transformer.resblocks.1.mlp.c_fc.weight"];
+    [
+        "visual.conv1.weight", "visual.proj",
+        "visual.transformer.resblocks.0.attn.in_proj_bias", "visual.transformer.resblocks.1.mlp.c_fc.weight",
+    ];
 
-    /// <summary>Learning rate of every engine: small, so that random labels do not make the weights diverge over hundreds of steps.</summary>
+    /// <summary>Learning rate of every engine: small, so that random labels do not make the weights diverge over hundreds of
+    /// steps.</summary>
     public const double LearningRate = 1e-6;
 
     /// <summary>Decoupled weight decay of every engine.</summary>
@@ -112,8 +116,16 @@ internal sealed class OurStep : IWorkload
         tower = new VisionTransformer(device, model.Config, ClipNormalization.Table.Values);
         FinetuneSettings settings = new()
         {
-            TrainDataset = "benchmark", TrainImages = job.Batch * 1_000_000, BaseModelSha256 = "", HeadKey = "",
-            Epochs = 1, WarmupLength = 0, BatchSize = job.Batch, LearningRate = LearningRate, WeightDecay = WeightDecay, ClipNorm = ClipNorm,
+            TrainDataset = "benchmark",
+            TrainImages = job.Batch * 1_000_000,
+            BaseModelSha256 = "",
+            HeadKey = "",
+            Epochs = 1,
+            WarmupLength = 0,
+            BatchSize = job.Batch,
+            LearningRate = LearningRate,
+            WeightDecay = WeightDecay,
+            ClipNorm = ClipNorm,
         };
         // theta0, as a fine-tune holds it for the interpolation: it counts in our peak memory, though the peers keep no such copy.
         using ParameterSet initial = OurWork.Weights(device, model);
