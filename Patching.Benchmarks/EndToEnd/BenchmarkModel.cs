@@ -1,10 +1,12 @@
 using Patching.Kernels;
 using Patching.Model.Clip;
+using Patching.Model.Images;
 
 namespace Patching.Benchmarks.EndToEnd;
 
 /// <summary>
-/// A CLIP image tower of a published shape with made-up weights, pixels, labels and head: the same numbers in every process, computed from names and indices, so
+/// A CLIP image tower of a published shape with made-up weights, pixels, labels and head: the same numbers in every process, computed from
+/// names and indices, so
 /// that engines can be compared without a checkpoint.
 /// </summary>
 /// <param name="Name">Name on the command line.</param>
@@ -54,7 +56,8 @@ internal sealed record BenchmarkModel(string Name, ClipConfig Config)
         ?? throw new ArgumentException($"--models {name}: unknown; known are {string.Join(", ", Names)}");
 
     /// <summary>
-    /// Writes a parameter: LayerNorm gains around 1, biases and embeddings within 0.1, matrices uniform with the variance that keeps activations of order 1.
+    /// Writes a parameter: LayerNorm gains around 1, biases and embeddings within 0.1, matrices uniform with the variance that keeps
+    /// activations of order 1.
     /// </summary>
     public void Fill(ParameterSpec spec, Span<float> values)
     {
@@ -71,6 +74,16 @@ internal sealed record BenchmarkModel(string Name, ClipConfig Config)
         byte[] pixels = new byte[batch * ImageBytes];
         new Random(batch).NextBytes(pixels);
         return pixels;
+    }
+
+    /// <summary>The same pixels as peers take them: normalised planes [B, 3, S, S].</summary>
+    public float[] Planes(int batch)
+    {
+        byte[] pixels = Pixels(batch);
+        float[] planes = new float[pixels.Length];
+        for (int first = 0; first < pixels.Length; first += ImageBytes)
+            ClipNormalization.Table.Apply(pixels.AsSpan(first, ImageBytes), planes.AsSpan(first, ImageBytes));
+        return planes;
     }
 
     /// <summary>Labels [B] of K classes.</summary>

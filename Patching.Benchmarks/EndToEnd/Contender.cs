@@ -3,7 +3,8 @@ namespace Patching.Benchmarks.EndToEnd;
 /// <summary>One of those who are timed in turns.</summary>
 /// <param name="Name">Name in the report.</param>
 /// <param name="Job">What its process measures.</param>
-/// <param name="Environment">Makes the variables of its process; throws <see cref="WorkerException"/> where that is impossible on this machine.</param>
+/// <param name="Environment">Makes the variables of its process; throws <see cref="WorkerException"/> where that is impossible on this
+/// machine.</param>
 internal sealed record Contender(string Name, WorkerJob Job, Func<IReadOnlyDictionary<string, string>> Environment)
 {
     /// <summary>Our engine's name in the report.</summary>
@@ -14,7 +15,7 @@ internal sealed record Contender(string Name, WorkerJob Job, Func<IReadOnlyDicti
 
     private static readonly Dictionary<string, string> Nothing = [];
 
-    /// <summary>A contender of this program, which needs no special environment.</summary>
+    /// <summary>A contender that needs no special environment.</summary>
     public static Contender Own(string name, WorkerJob job) => new(name, job, () => Nothing);
 
     /// <summary>Our engine and every peer that can do the work; the first is ours.</summary>
@@ -41,7 +42,8 @@ internal sealed record Measurement(Contender Contender)
     /// <summary>The largest resident set of a process that did nothing else.</summary>
     public long PeakMemory { get; set; }
 
-    /// <summary>Largest difference to our output, relative to the largest number of its section; 0 for ourselves, NaN where nothing was compared.</summary>
+    /// <summary>Largest difference to our output, relative to the largest number of its section; 0 for ourselves, NaN where nothing was
+    /// compared.</summary>
     public double Difference { get; set; } = double.NaN;
 
     /// <summary>Why there are no numbers, in one line.</summary>

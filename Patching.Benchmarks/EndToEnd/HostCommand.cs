@@ -1,6 +1,7 @@
 namespace Patching.Benchmarks.EndToEnd;
 
-/// <summary>The command <c>host</c>: the engine on the processor, against the ceilings of the machine and, where built with them, its peers.</summary>
+/// <summary>The command <c>host</c>: the engine on the processor, against the ceilings of the machine and, where built with them, its
+/// peers.</summary>
 internal static class HostCommand
 {
     /// <summary>Measures and reports.</summary>
@@ -22,7 +23,8 @@ internal static class HostCommand
         if (options.Work.Contains(HostOptions.Memory))
         {
             report.Optimizer = Measured(WholeModelGroup(options, WorkerJob.Optimizer, [StreamPattern.Read, StreamPattern.Update]), options);
-            report.Interpolation = Measured(WholeModelGroup(options, WorkerJob.Interpolate, [StreamPattern.Triad, StreamPattern.TriadPastCaches]), options);
+            report.Interpolation = Measured(
+                WholeModelGroup(options, WorkerJob.Interpolate, [StreamPattern.Triad, StreamPattern.TriadPastCaches]), options);
         }
         foreach (BenchmarkModel model in options.Models)
         {

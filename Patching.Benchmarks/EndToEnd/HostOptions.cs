@@ -20,7 +20,8 @@ internal sealed record HostOptions
         """;
 
     /// <summary>Models to measure.</summary>
-    public IReadOnlyList<BenchmarkModel> Models { get; private init; } = [BenchmarkModel.Named("ViT-B/32"), BenchmarkModel.Named("ViT-L/14")];
+    public IReadOnlyList<BenchmarkModel> Models { get; private init; } =
+        [BenchmarkModel.Named("ViT-B/32"), BenchmarkModel.Named("ViT-L/14")];
 
     /// <summary>Kinds of work to measure.</summary>
     public IReadOnlyList<string> Work { get; private init; } = [WorkerJob.Inference, WorkerJob.Step, Memory];
@@ -86,7 +87,8 @@ internal sealed record HostOptions
             "--classes" => this with { Classes = Positive(option, value) },
             "--engines" => this with { Engines = list },
             "--out" => this with { Output = value },
-            "--seconds" when double.TryParse(value, CultureInfo.InvariantCulture, out double seconds) && seconds >= 0 => this with { Seconds = seconds },
+            "--seconds" when double.TryParse(value, CultureInfo.InvariantCulture, out double seconds) && seconds >= 0 =>
+                this with { Seconds = seconds },
             _ => throw new ArgumentException($"{option} {value}: unknown"),
         };
     }

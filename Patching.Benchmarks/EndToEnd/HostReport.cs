@@ -43,7 +43,8 @@ internal sealed class HostReport(HostOptions options)
     // The best of all rounds: a ceiling is what the machine can do, not what it did on average.
     private double PeakFlops =>
         MultiplyAddPeak.Flops(options.Threads)
-        / new[] { Peak, PeakAtTheEnd }.OfType<MeasurementGroup>().SelectMany(group => group.Measurements).SelectMany(m => m.Seconds).DefaultIfEmpty(double.NaN).Min();
+        / new[] { Peak, PeakAtTheEnd }.OfType<MeasurementGroup>()
+            .SelectMany(group => group.Measurements).SelectMany(m => m.Seconds).DefaultIfEmpty(double.NaN).Min();
 
     private IEnumerable<MeasurementGroup> AllGroups =>
         new[] { Optimizer, Interpolation }.OfType<MeasurementGroup>().Concat(rows.Select(row => row.Group));
@@ -106,8 +107,8 @@ internal sealed class HostReport(HostOptions options)
         text.AppendLine(F($"- date: {start:yyyy-MM-dd HH:mm} UTC, {(DateTime.UtcNow - start).TotalMinutes:F0} minutes"));
         text.AppendLine(F($"- processor: {Processor()}, {Environment.ProcessorCount} cores, {Simd()}; {options.Threads} threads used"));
         text.AppendLine(F($"- .NET {Environment.Version}, {RuntimeInformation.OSDescription}"));
-        text.AppendLine(F($"- fp32 multiply-add peak of {options.Threads} threads: {PeakFlops / 1e9:F0} GFLOP/s (best of {2 * options.Rounds} rounds)"));
-        text.AppendLine(F($"- every number: median of {options.Rounds} rounds in which the engines take turns, each at least {options.Seconds:0.##} s; fp32 everywhere"));
+        text.AppendLine(F($"- fp32 peak of {options.Threads} threads: {PeakFlops / 1e9:F0} GFLOP/s of multiply-adds (best of {2 * options.Rounds} rounds)"));
+        text.AppendLine(F($"- every number: median of {options.Rounds} rounds of at least {options.Seconds:0.##} s; the engines take turns; fp32 everywhere"));
         text.AppendLine(F($"- load average before: {loadBefore}, after: {LoadMeter.Averages}"));
         string verdict = foreign > QuietShare ? "the machine was NOT quiet, numbers are provisional" : "quiet";
         text.AppendLine(F($"- most that other processes took of the machine during a round: {foreign:P0} ({verdict})")).AppendLine();
@@ -147,7 +148,8 @@ internal sealed class HostReport(HostOptions options)
         Measurement ours = row.Group.Measurements[0];
         text.AppendLine(F($"## {row.Group.Title}")).AppendLine();
         text.AppendLine(F($"{row.Flops / 1e9:F1} GFLOP; floor {floor * 1e3:F1} ms, {row.Batch / floor:F1} images/s.")).AppendLine();
-        text.AppendLine("| engine | images/s | min | max | ms | of floor | patching is x times faster | peak memory | patching needs of it | difference | others' load |");
+        text.Append("| engine | images/s | min | max | ms | of floor | patching is x times faster |");
+        text.AppendLine(" peak memory | patching needs of it | difference | others' load |");
         text.AppendLine("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
         foreach (Measurement m in row.Group.Measurements)
         {

@@ -4,7 +4,8 @@ namespace Patching.Benchmarks.EndToEnd;
 internal interface IWorkload : IDisposable
 {
     /// <summary>
-    /// What the work computes, in sections that every engine gives in the same order; empty where there is nothing to compare. Called before <see cref="Run"/>.
+    /// What the work computes, in sections that every engine gives in the same order; empty where there is nothing to compare. Called
+    /// before <see cref="Run"/>.
     /// </summary>
     IReadOnlyList<float[]> Output();
 

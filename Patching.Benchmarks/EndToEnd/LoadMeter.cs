@@ -3,7 +3,8 @@ using System.Globalization;
 namespace Patching.Benchmarks.EndToEnd;
 
 /// <summary>
-/// How much of the machine others used while something was timed: busy time of all cores (Linux's <c>/proc/stat</c>) minus the processor time of the worker.
+/// How much of the machine others used while something was timed: busy time of all cores (Linux's <c>/proc/stat</c>) minus the processor
+/// time of the worker.
 /// </summary>
 internal static class LoadMeter
 {
@@ -25,7 +26,8 @@ internal static class LoadMeter
         }
     }
 
-    /// <summary>Seconds that all cores together were busy, or stolen by the hypervisor, since the machine started; NaN where that cannot be known.</summary>
+    /// <summary>Seconds that all cores together were busy, or stolen by the hypervisor, since the machine started; NaN where that cannot
+    /// be known.</summary>
     public static double BusySeconds
     {
         get

@@ -16,7 +16,8 @@ internal static class MachineWork
 }
 
 /// <summary>
-/// Independent chains of fused multiply-adds on registers: nothing but the arithmetic units can be the limit. Twelve chains hide the latency of two units of
+/// Independent chains of fused multiply-adds on registers: nothing but the arithmetic units can be the limit. Twelve chains hide the
+/// latency of two units of
 /// four to five cycles and leave room for two constants among sixteen registers.
 /// </summary>
 internal sealed class MultiplyAddPeak(WorkerJob job) : IWorkload
@@ -84,7 +85,8 @@ internal sealed class MultiplyAddPeak(WorkerJob job) : IWorkload
     {
         public static Vector512<float> Of(float value) => Vector512.Create(value);
 
-        public static Vector512<float> MultiplyAdd(Vector512<float> a, Vector512<float> b, Vector512<float> c) => Vector512.MultiplyAddEstimate(a, b, c);
+        public static Vector512<float> MultiplyAdd(Vector512<float> a, Vector512<float> b, Vector512<float> c) =>
+            Vector512.MultiplyAddEstimate(a, b, c);
 
         public static float First(Vector512<float> value) => value.ToScalar();
     }
@@ -93,7 +95,8 @@ internal sealed class MultiplyAddPeak(WorkerJob job) : IWorkload
     {
         public static Vector256<float> Of(float value) => Vector256.Create(value);
 
-        public static Vector256<float> MultiplyAdd(Vector256<float> a, Vector256<float> b, Vector256<float> c) => Vector256.MultiplyAddEstimate(a, b, c);
+        public static Vector256<float> MultiplyAdd(Vector256<float> a, Vector256<float> b, Vector256<float> c) =>
+            Vector256.MultiplyAddEstimate(a, b, c);
 
         public static float First(Vector256<float> value) => value.ToScalar();
     }
@@ -102,13 +105,15 @@ internal sealed class MultiplyAddPeak(WorkerJob job) : IWorkload
     {
         public static Vector128<float> Of(float value) => Vector128.Create(value);
 
-        public static Vector128<float> MultiplyAdd(Vector128<float> a, Vector128<float> b, Vector128<float> c) => Vector128.MultiplyAddEstimate(a, b, c);
+        public static Vector128<float> MultiplyAdd(Vector128<float> a, Vector128<float> b, Vector128<float> c) =>
+            Vector128.MultiplyAddEstimate(a, b, c);
 
         public static float First(Vector128<float> value) => value.ToScalar();
     }
 }
 
-/// <summary>A way to walk through memory. Bytes are those the program names; a store that has to read its cache line first is not counted twice.</summary>
+/// <summary>A way to walk through memory. Bytes are those the program names; a store that has to read its cache line first is not counted
+/// twice.</summary>
 /// <param name="Name">Name of the work.</param>
 /// <param name="Description">For the report.</param>
 /// <param name="Streams">Reads plus writes per element.</param>
@@ -212,7 +217,8 @@ internal sealed class ArrayStream : IWorkload
     private static unsafe void Triad(float* z, float* x, float* y, long count)
     {
         Vector512<float> factor = Vector512.Create(0.3f);
-        for (long i = 0; i < count; i += 16) Vector512.MultiplyAddEstimate(Vector512.Load(y + i), factor, Vector512.Load(x + i)).Store(z + i);
+        for (long i = 0; i < count; i += 16)
+            Vector512.MultiplyAddEstimate(Vector512.Load(y + i), factor, Vector512.Load(x + i)).Store(z + i);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -3,7 +3,8 @@ using System.Globalization;
 
 namespace Patching.Benchmarks.EndToEnd;
 
-/// <summary>Contenders that do the same work: their results are compared once, then they are timed in turns, so that a drift of the machine meets all of them.</summary>
+/// <summary>Contenders that do the same work: their results are compared once, then they are timed in turns, so that a drift of the
+/// machine meets all of them.</summary>
 /// <param name="title">What is measured, for progress and report.</param>
 /// <param name="contenders">Who takes part; the output of the first that has one is the reference.</param>
 internal sealed class MeasurementGroup(string title, IReadOnlyList<Contender> contenders)
@@ -51,7 +52,8 @@ internal sealed class MeasurementGroup(string title, IReadOnlyList<Contender> co
         {
             foreach (WorkerProcess? worker in workers) worker?.Dispose();
         }
-        Console.Error.WriteLine(string.Join(", ", measurements.Select(m => FormattableString.Invariant($"{m.Contender.Name} {m.Median * 1e3:F1} ms"))));
+        IEnumerable<string> medians = measurements.Select(m => FormattableString.Invariant($"{m.Contender.Name} {m.Median * 1e3:F1} ms"));
+        Console.Error.WriteLine(string.Join(", ", medians));
     }
 
     private static WorkerProcess Start(Measurement measurement) => new(measurement.Contender.Job, measurement.Contender.Environment());
@@ -82,7 +84,7 @@ internal sealed class MeasurementGroup(string title, IReadOnlyList<Contender> co
             $"  {measurement.Contender.Name}: difference {measurement.Difference:G3}, peak memory {measurement.PeakMemory / 1073741824.0:F2} GiB"));
         // Written so that NaN fails.
         if (output.Count > 0 && !(measurement.Difference < LargestDifference))
-            throw new WorkerException(string.Create(CultureInfo.InvariantCulture, $"computes something else: relative difference {measurement.Difference:G3}"));
+            throw new WorkerException(FormattableString.Invariant($"computes something else: relative difference {measurement.Difference:G3}"));
     }
 
     private static double Difference(IReadOnlyList<float[]> reference, IReadOnlyList<float[]> output)

@@ -87,9 +87,13 @@ internal sealed class OurStep : IWorkload
 {
     /// <summary>Gradients that are compared between engines: the first and the last to be computed, and one in between.</summary>
     public static readonly string[] ComparedGradients =
-        ["visual.conv1.weight", "visual.proj", "visual.transformer.resblocks.0.attn.in_proj_bias", "visual.transformer.resblocks.1.mlp.c_fc.weight"];
+    [
+        "visual.conv1.weight", "visual.proj",
+        "visual.transformer.resblocks.0.attn.in_proj_bias", "visual.transformer.resblocks.1.mlp.c_fc.weight",
+    ];
 
-    /// <summary>Learning rate of every engine: small, so that random labels do not make the weights diverge over hundreds of steps.</summary>
+    /// <summary>Learning rate of every engine: small, so that random labels do not make the weights diverge over hundreds of
+    /// steps.</summary>
     public const double LearningRate = 1e-6;
 
     /// <summary>Decoupled weight decay of every engine.</summary>

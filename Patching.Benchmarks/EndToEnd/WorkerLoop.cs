@@ -4,7 +4,8 @@ using System.Globalization;
 namespace Patching.Benchmarks.EndToEnd;
 
 /// <summary>
-/// The child's side of a measurement. Commands arrive as lines on standard input and are answered by one line each that begins with <see cref="Mark"/>
+/// The child's side of a measurement. Commands arrive as lines on standard input and are answered by one line each that begins with <see
+/// cref="Mark"/>
 /// (native libraries may write other lines): <c>output FILE</c>, <c>go SECONDS</c>, <c>memory</c>. The end of the input ends the process.
 /// </summary>
 internal static class WorkerLoop

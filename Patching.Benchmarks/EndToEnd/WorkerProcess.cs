@@ -12,7 +12,8 @@ internal sealed class WorkerException(string message) : Exception(message);
 internal sealed class WorkerProcess : IDisposable
 {
     // Settings of a workplace that would slow a peer down, or speed it up without being said.
-    private static readonly string[] UnsetPrefixes = ["OPENBLAS_", "GOTO_", "OMP_", "GOMP_", "KMP_", "MKL_", "NVPL_", "BLIS_", "MALLOC_", "LD_PRELOAD", "ORT_"];
+    private static readonly string[] UnsetPrefixes =
+        ["OPENBLAS_", "GOTO_", "OMP_", "GOMP_", "KMP_", "MKL_", "NVPL_", "BLIS_", "MALLOC_", "LD_PRELOAD", "ORT_"];
 
     private readonly Process process;
     private readonly StringBuilder errors = new();

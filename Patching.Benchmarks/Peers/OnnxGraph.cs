@@ -3,7 +3,8 @@ using System.Runtime.InteropServices;
 namespace Patching.Benchmarks.Peers;
 
 /// <summary>
-/// An ONNX model under construction. Field numbers are those of onnx.proto. Weights go to a file of their own (ONNX's external data), which the runtime maps
+/// An ONNX model under construction. Field numbers are those of onnx.proto. Weights go to a file of their own (ONNX's external data),
+/// which the runtime maps
 /// instead of holding it twice.
 /// </summary>
 internal sealed class OnnxGraph : IDisposable

@@ -1,6 +1,5 @@
 using Microsoft.ML.OnnxRuntime;
 using Patching.Benchmarks.EndToEnd;
-using Patching.Model.Images;
 
 namespace Patching.Benchmarks.Peers;
 
@@ -36,12 +35,8 @@ internal sealed class OnnxInference : IWorkload
             folder.Delete(recursive: true);
         }
         int size = model.Config.Vision.ImageSize;
-        float[] planes = new float[job.Batch * model.ImageBytes];
-        byte[] pixels = model.Pixels(job.Batch);
-        for (int image = 0; image < job.Batch; image++)
-            ClipNormalization.Table.Apply(pixels.AsSpan(image * model.ImageBytes, model.ImageBytes), planes.AsSpan(image * model.ImageBytes, model.ImageBytes));
         features = new float[job.Batch * model.Config.EmbeddingWidth];
-        input = OrtValue.CreateTensorValueFromMemory(planes, [job.Batch, 3, size, size]);
+        input = OrtValue.CreateTensorValueFromMemory(model.Planes(job.Batch), [job.Batch, 3, size, size]);
         output = OrtValue.CreateTensorValueFromMemory(features, [job.Batch, model.Config.EmbeddingWidth]);
     }
 

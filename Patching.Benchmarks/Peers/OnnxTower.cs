@@ -4,7 +4,8 @@ using Patching.Model.Clip;
 namespace Patching.Benchmarks.Peers;
 
 /// <summary>
-/// The image tower as an ONNX file for one batch size: what an exporter writes, or the same with ONNX Runtime's own attention operator, what its optimizer
+/// The image tower as an ONNX file for one batch size: what an exporter writes, or the same with ONNX Runtime's own attention operator,
+/// what its optimizer
 /// script for transformers makes of it.
 /// </summary>
 internal sealed class OnnxTower

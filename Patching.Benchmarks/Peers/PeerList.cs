@@ -10,8 +10,8 @@ internal static class PeerList
     {
         if (job.Work == WorkerJob.Inference)
         {
-            yield return new Contender("ONNX Runtime", job with { Engine = "onnx" }, () => new Dictionary<string, string>());
-            yield return new Contender("ONNX Runtime, fused attention", job with { Engine = "onnx-fused" }, () => new Dictionary<string, string>());
+            yield return Contender.Own("ONNX Runtime", job with { Engine = "onnx" });
+            yield return Contender.Own("ONNX Runtime, fused attention", job with { Engine = "onnx-fused" });
         }
         yield return new Contender("TorchSharp stock", job with { Engine = "torch" }, () => TorchEnvironment.Make(tuned: false));
         yield return new Contender("TorchSharp tuned", job with { Engine = "torch" }, () => TorchEnvironment.Make(tuned: true));

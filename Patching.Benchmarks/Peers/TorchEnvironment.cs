@@ -4,18 +4,21 @@ using Patching.Benchmarks.EndToEnd;
 namespace Patching.Benchmarks.Peers;
 
 /// <summary>
-/// The environment of a process that runs libtorch. Everybody gets what makes it load at all; the tuned one also gets what makes it as fast as it can be on a
+/// The environment of a process that runs libtorch. Everybody gets what makes it load at all; the tuned one also gets what makes it as
+/// fast as it can be on a
 /// processor that is not Intel's.
 /// </summary>
 internal static class TorchEnvironment
 {
     /// <summary>
-    /// libtorch's MKL asks this function whether it may use its fast code paths and takes a slow one on AMD; the answer of a preloaded library comes first.
+    /// libtorch's MKL asks this function whether it may use its fast code paths and takes a slow one on AMD; the answer of a preloaded
+    /// library comes first.
     /// </summary>
     private const string IntelPathSource = "int mkl_serv_intel_cpu_true(void) { return 1; }";
 
     /// <summary>
-    /// The one symbol of GCC 13's C++ library that TorchSharp's native part needs, and that Debian 12 has not: it initialises the standard streams, as an
+    /// The one symbol of GCC 13's C++ library that TorchSharp's native part needs, and that Debian 12 has not: it initialises the standard
+    /// streams, as an
     /// object of type ios_base::Init does in every version.
     /// </summary>
     private const string StreamsSource = """
@@ -36,7 +39,8 @@ internal static class TorchEnvironment
     private static readonly Lazy<string> Streams = new(() => Compile("streams", StreamsSource));
 
     /// <summary>The variables of a libtorch process.</summary>
-    /// <param name="tuned">Whether to force MKL's fast path and to keep freed memory instead of returning it to the system after every tensor.</param>
+    /// <param name="tuned">Whether to force MKL's fast path and to keep freed memory instead of returning it to the system after every
+    /// tensor.</param>
     /// <exception cref="WorkerException">There is no C compiler, or the library is of an unknown kind.</exception>
     public static Dictionary<string, string> Make(bool tuned)
     {

@@ -5,8 +5,10 @@ using Patching.Benchmarks.EndToEnd;
 namespace Patching.Benchmarks.Peers;
 
 /// <summary>
-/// TorchSharp's native library says that it needs version GLIBCXX_3.4.32 of the C++ library. Where the system's is older the dynamic linker refuses it, although
-/// one harmless symbol is all that is missing. Marking the need as weak (ELF's VER_FLG_WEAK) in the copy beside this program turns the refusal into a remark.
+/// TorchSharp's native library says that it needs version GLIBCXX_3.4.32 of the C++ library. Where the system's is older the dynamic
+/// linker refuses it, although
+/// one harmless symbol is all that is missing. Marking the need as weak (ELF's VER_FLG_WEAK) in the copy beside this program turns the
+/// refusal into a remark.
 /// </summary>
 internal static class TorchLibrary
 {
@@ -50,7 +52,8 @@ internal static class TorchLibrary
         ushort U16(long at) => BinaryPrimitives.ReadUInt16LittleEndian(elf.AsSpan((int)at));
         byte[] wanted = Encoding.ASCII.GetBytes(Version + "\0");
 
-        // Elf64_Ehdr: e_shoff at 40, e_shentsize at 58, e_shnum at 60. Elf64_Shdr: sh_type at 4, sh_offset at 24, sh_link at 40, sh_info at 44.
+        // Elf64_Ehdr: e_shoff at 40, e_shentsize at 58, e_shnum at 60. Elf64_Shdr: sh_type at 4, sh_offset at 24, sh_link at 40, sh_info
+        // at 44.
         long sections = U64(40);
         int size = U16(58), count = U16(60);
         for (int s = 0; s < count; s++)

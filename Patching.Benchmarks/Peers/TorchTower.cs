@@ -1,6 +1,5 @@
 using Patching.Benchmarks.EndToEnd;
 using Patching.Model.Clip;
-using Patching.Model.Images;
 using static TorchSharp.torch;
 using F = TorchSharp.torch.nn.functional;
 using Parameter = TorchSharp.Modules.Parameter;
@@ -36,12 +35,8 @@ internal sealed class TorchTower
     /// <summary>The pixels of a model's benchmark batch as normalised planes [B, 3, S, S].</summary>
     public static Tensor Planes(BenchmarkModel model, int batch)
     {
-        byte[] pixels = model.Pixels(batch);
-        float[] planes = new float[pixels.Length];
-        for (int image = 0; image < batch; image++)
-            ClipNormalization.Table.Apply(pixels.AsSpan(image * model.ImageBytes, model.ImageBytes), planes.AsSpan(image * model.ImageBytes, model.ImageBytes));
         int size = model.Config.Vision.ImageSize;
-        return tensor(planes, [batch, 3, size, size]);
+        return tensor(model.Planes(batch), [batch, 3, size, size]);
     }
 
     /// <summary>Features [B, E] of planes [B, 3, S, S].</summary>
@@ -50,7 +45,8 @@ internal sealed class TorchTower
         long batch = planes.shape[0], width = vision.Width;
         Tensor patches = F.conv2d(planes, this["visual.conv1.weight"], strides: [vision.PatchSize, vision.PatchSize]);
         patches = patches.reshape(batch, width, vision.Patches).transpose(1, 2);
-        Tensor x = cat([this["visual.class_embedding"].view(1, 1, width).expand(batch, 1, width), patches], 1) + this["visual.positional_embedding"];
+        Tensor token = this["visual.class_embedding"].view(1, 1, width).expand(batch, 1, width);
+        Tensor x = cat([token, patches], 1) + this["visual.positional_embedding"];
         x = Normalize(x, "visual.ln_pre");
         for (int layer = 0; layer < vision.Layers; layer++) x = Block(x, $"visual.transformer.resblocks.{layer}");
         return F.linear(Normalize(x.select(1, 0), "visual.ln_post"), this["visual.proj"]);
