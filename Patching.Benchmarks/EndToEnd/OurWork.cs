@@ -50,6 +50,7 @@ internal sealed class OurInference : IWorkload
         device = Device.Open(DeviceKind.Host, job.Threads);
         weights = OurWork.Weights(device, model);
         parameters = new VisionParameters(weights, model.Config);
+        parameters.Pack(device);
         tower = new VisionTransformer(device, model.Config, ClipNormalization.Table.Values);
         activations = VisionActivations.Allocate(device, model.Config, job.Batch, training: false);
         pixels = model.Pixels(job.Batch);
@@ -77,6 +78,7 @@ internal sealed class OurInference : IWorkload
     {
         activations.Dispose();
         tower.Dispose();
+        parameters.Dispose();
         weights.Dispose();
         device.Dispose();
     }
