@@ -13,11 +13,14 @@ internal static class CommonOptions
 {
     public static Option<bool> Verbose { get; } = new("--verbose") { Description = "Show where an error came from.", Recursive = true };
 
-    public static Option<string> Model { get; } = new("--model") { Description = "Model directory (config.json, model.safetensors) or safetensors file.", Required = true };
+    public static Option<string> Model { get; } = NotEmpty(new Option<string>("--model")
+    {
+        Description = "Model directory (config.json, model.safetensors) or safetensors file.", Required = true,
+    });
 
     public static Option<string?> Activation { get; } = Choice("--activation", "MLP non-linearity, where the model's files do not say it.", "quickgelu", "gelu");
 
-    public static Option<string?> Tokenizer { get; } = new("--tokenizer") { Description = "Folder with vocab.json and merges.txt, if not beside the model." };
+    public static Option<string?> Tokenizer { get; } = NotEmpty(new Option<string?>("--tokenizer") { Description = "Folder with vocab.json and merges.txt, if not beside the model." });
 
     public static Option<string?> Device { get; } = Choice("--device", "Where to run; cuda if there is one, else cpu.", "cuda", "cpu", "simulator");
 
@@ -66,7 +69,7 @@ internal static class CommonOptions
 
     public static Option<string?> Save { get; } = new("--save") { Description = "Folder for models, heads and the state of the training." };
 
-    public static Option<string?> Load { get; } = new("--load") { Description = "A fine-tuned model to use instead of training one." };
+    public static Option<string?> Load { get; } = NotEmpty(new Option<string?>("--load") { Description = "A fine-tuned model to use instead of training one." });
 
     public static Option<bool> EvalEveryEpoch { get; } = new("--eval-every-epoch") { Description = "Evaluate after every epoch, too." };
 
@@ -90,6 +93,15 @@ internal static class CommonOptions
             "simulator" => Kernels.Device.Open(DeviceKind.Simulator),
             _ => Kernels.Device.OpenBest(threads),
         };
+    }
+
+    private static Option<T> NotEmpty<T>(Option<T> option)
+    {
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens.Any(token => token.Value.Length == 0)) result.AddError($"{option.Name}: the name is empty");
+        });
+        return option;
     }
 
     /// <summary>The non-linearity the flags name, if any.</summary>

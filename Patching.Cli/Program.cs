@@ -8,6 +8,7 @@ return PatchingCommandLine.Run(args, Console.Out, Console.Error, interrupted.Tok
 
 void Cancel(PosixSignalContext signal)
 {
-    signal.Cancel = true;
+    // The first signal asks for a clean end, the second one is not argued with.
+    signal.Cancel = !interrupted.IsCancellationRequested;
     interrupted.Cancel();
 }

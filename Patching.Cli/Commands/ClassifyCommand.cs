@@ -48,11 +48,14 @@ internal static class ClassifyCommand
         try
         {
             foreach (LabelScore score in labeler.Classify(image).Take(top))
-                console.Output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{image}\t{score.Probability:0.0000}\t{score.Label}"));
+                console.Output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Field(image)}\t{score.Probability:0.0000}\t{Field(score.Label)}"));
         }
         catch (InputException error) when (skip)
         {
             console.Error.WriteLine($"patching: skipped: {error.Message}");
         }
     }
+
+    // A tab or line break in a name would break the table apart.
+    private static string Field(string text) => string.Concat(text.Select(c => char.IsControl(c) ? ' ' : c));
 }

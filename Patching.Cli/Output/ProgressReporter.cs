@@ -31,7 +31,7 @@ internal sealed class ProgressReporter : IDisposable
         terminal = ReferenceEquals(error, Console.Error) && !Console.IsErrorRedirected;
         Events = new PipelineEvents
         {
-            Progress = (what, done, total) => Show(what, done, total, "images", ""),
+            Progress = (what, done, total) => Show(what, done, total, what == "interpolate" ? "models" : "images", ""),
             Training = Show,
             Note = Note,
             Results = Show,
@@ -94,7 +94,7 @@ internal sealed class ProgressReporter : IDisposable
         double seconds = (clock.Elapsed - started).TotalSeconds;
         double rate = seconds > 0 && done > startedAt ? (done - startedAt) / seconds : 0;
         string left = rate > 0 && done < total ? $", {Duration((total - done) / rate)} left" : "";
-        return string.Create(CultureInfo.InvariantCulture, $"{what}: {done}/{total} {unit}, {rate:0.0}/s{left}");
+        return string.Create(CultureInfo.InvariantCulture, $"{what}: {done}/{total} {unit}") + (rate > 0 ? string.Create(CultureInfo.InvariantCulture, $", {rate:0.0}/s{left}") : "");
     }
 
     private void Write(string line)

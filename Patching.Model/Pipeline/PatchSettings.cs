@@ -100,6 +100,7 @@ public sealed record PatchSettings
         if (Directory.Exists(ResultsDb)) throw new InputException($"--results-db {ResultsDb}: is a folder; name a file");
         if (ResultsDb.Length == 0) throw new InputException("--results-db: the name is empty");
         CheckFolder("--results-db", Path.GetDirectoryName(Path.GetFullPath(ResultsDb)) ?? "/");
+        if (File.Exists(ResultsDb)) Require("--results-db", ResultsDb, () => File.Open(ResultsDb, FileMode.Append, FileAccess.Write, FileShare.ReadWrite).Dispose());
     }
 
     /// <summary>What a fine-tune with these settings computes.</summary>
@@ -129,14 +130,30 @@ public sealed record PatchSettings
         if (batchSize is < 1 or > MostImagesPerStep) throw new InputException($"--batch-size {batchSize}: must be between 1 and {MostImagesPerStep}");
     }
 
-    /// <summary>Refuses a folder that cannot come into being because a file is in its place.</summary>
-    /// <exception cref="InputException">The message names the flag.</exception>
+    /// <summary>Refuses a folder that cannot come into being or be written to; leaves nothing behind.</summary>
+    /// <exception cref="InputException">A file is in its place, or the nearest folder above it cannot be written; the message names the flag.</exception>
     public static void CheckFolder(string flag, string folder)
     {
         if (folder.Length == 0) throw new InputException($"{flag}: the name is empty");
-        for (string? part = Path.GetFullPath(folder); part is not null; part = Path.GetDirectoryName(part))
+        string nearest = Path.GetFullPath(folder);
+        while (!Directory.Exists(nearest))
         {
-            if (File.Exists(part)) throw new InputException($"{flag} {folder}: {part} is a file, not a folder");
+            if (File.Exists(nearest)) throw new InputException($"{flag} {folder}: {nearest} is a file, not a folder");
+            nearest = Path.GetDirectoryName(nearest)!;
+        }
+        string probe = Path.Combine(nearest, $".patching-{Guid.NewGuid():N}.tmp");
+        Require(flag, folder, () => new FileStream(probe, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1, FileOptions.DeleteOnClose).Dispose());
+    }
+
+    private static void Require(string flag, string path, Action write)
+    {
+        try
+        {
+            write();
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new InputException($"{flag} {path}: cannot be written ({error.Message})", error);
         }
     }
 

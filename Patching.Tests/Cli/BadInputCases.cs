@@ -70,6 +70,7 @@ internal static class BadInputCases
         yield return new("NaN in a weight of the text tower", "NaN", world => Nan(world, image: false));
         yield return new("no weights", "{root}/model", world => Delete(world, "model.safetensors"));
         yield return new("no such model", "{root}/nothing", world => Replace(world.Patch(), "--model", world["nothing"]));
+        yield return new("model without a name", "--model", world => Replace(world.Patch(), "--model", ""));
         yield return new("model is another file", "vocab.json", world => Replace(world.Patch(), "--model", world["model", "vocab.json"]));
         yield return new("model is a folder of images", "{root}/colours", world => Replace(world.Patch(), "--model", world.Colours));
     }
@@ -161,6 +162,8 @@ internal static class BadInputCases
         yield return new("--save is empty", "--save", world => Replace(world.Patch(), "--save", ""));
         yield return new("--results-db is a folder", "--results-db", world => world.Patch("--results-db", world.Root));
         yield return new("--results-db below a file", "--results-db", world => world.Patch("--results-db", world["model", "vocab.json", "results.jsonl"]));
+        yield return new("--save where nothing can be written", "--save", world => OnLinux(() => Replace(world.Patch(), "--save", "/proc/patching")));
+        yield return new("--results-db where nothing can be written", "--results-db", world => OnLinux(() => world.Evaluate(world.Model, "--results-db", "/proc/patching/r.jsonl")));
         yield return new("alpha's folder is taken", "{root}/save/alpha=0.5", world =>
         {
             TinyWorld.Copy(world.Colours, world["save", "alpha=0.5"]);
@@ -219,6 +222,12 @@ internal static class BadInputCases
         yield return new("interpolate: NaN in a weight", "NaN", world => ["interpolate", Nan(world, image: false)[2], world.Model, "--save", world.Save]);
         yield return new("info: no such model", "{root}/nothing", world => ["info", "--model", world["nothing"]]);
         yield return new("info: --batch-size 0", "--batch-size", world => ["info", "--model", world.Model, "--batch-size", "0"]);
+    }
+
+    private static string[] OnLinux(Func<string[]> arrange)
+    {
+        if (!Directory.Exists("/proc")) Assert.Ignore("needs a folder that even root cannot write to");
+        return arrange();
     }
 
     private static BadInput Weights(string name, Func<byte[], byte[]> damage) => new("weights: " + name, "{root}/model/model.safetensors", world =>

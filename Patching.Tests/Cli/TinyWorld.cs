@@ -121,6 +121,12 @@ internal sealed partial class TinyWorld : IDisposable
 
     public void Dispose() => Directory.Delete(Root, recursive: true);
 
+    /// <summary>Removes what all worlds are copied from.</summary>
+    public static void RemoveTemplate()
+    {
+        if (Template.IsValueCreated) Directory.Delete(Template.Value, recursive: true);
+    }
+
     public static void Copy(string from, string to)
     {
         foreach (string file in Directory.EnumerateFiles(from, "*", SearchOption.AllDirectories))
@@ -137,7 +143,6 @@ internal sealed partial class TinyWorld : IDisposable
     private static string MakeTemplate()
     {
         string root = Directory.CreateTempSubdirectory("patching-world-").FullName;
-        AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(root, recursive: true);
         using (TinyVocabulary vocabulary = new TinyVocabulary().Write()) WriteModel(Path.Combine(root, "model"), Config, tokenizer: vocabulary.Folder);
         WriteImages(Path.Combine(root, "colours", "train"), TrainImages / 3, 0);
         WriteImages(Path.Combine(root, "colours", "test"), TestImages / 3, 7);
