@@ -15,7 +15,8 @@ internal static class CommonOptions
 
     public static Option<string> Model { get; } = NotEmpty(new Option<string>("--model")
     {
-        Description = "Model directory (config.json, model.safetensors) or safetensors file.", Required = true,
+        Description = "Model directory (config.json, model.safetensors) or safetensors file.",
+        Required = true,
     });
 
     public static Option<string?> Activation { get; } = Choice("--activation", "MLP non-linearity, where the model's files do not say it.", "quickgelu", "gelu");
