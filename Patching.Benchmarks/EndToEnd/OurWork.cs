@@ -129,9 +129,7 @@ internal sealed class OurStep : IWorkload
             WeightDecay = WeightDecay,
             ClipNorm = ClipNorm,
         };
-        // theta0, as a fine-tune holds it for the interpolation: it counts in our peak memory, though the peers keep no such copy.
-        using ParameterSet initial = OurWork.Weights(device, model);
-        finetuner = new Finetuner(device, model.Config, tower, initial, model.Head(job.Classes), settings);
+        finetuner = new Finetuner(device, model.Config, tower, model.Fill, model.Head(job.Classes), settings);
         pixels = model.Pixels(job.Batch);
         labels = BenchmarkModel.Labels(job.Batch, job.Classes);
     }

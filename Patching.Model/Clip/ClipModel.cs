@@ -12,6 +12,7 @@ namespace Patching.Model.Clip;
 public sealed class ClipModel : IDisposable
 {
     private readonly ClipTokenizer? tokenizer;
+    private ParameterSet? vision;
 
     private ClipModel(Device device, ClipCheckpoint checkpoint, ClipTokenizer? tokenizer)
     {
@@ -20,8 +21,6 @@ public sealed class ClipModel : IDisposable
         this.tokenizer = tokenizer;
         NormalizationTable table = new(checkpoint.Preprocess.Mean.AsSpan(), checkpoint.Preprocess.Std.AsSpan());
         Tower = new VisionTransformer(device, checkpoint.Config, table.Values);
-        Vision = new ParameterSet(device, "original parameters", ParameterTable.Vision(checkpoint.Config));
-        Vision.Load(checkpoint.Read);
     }
 
     /// <summary>Where the weights live.</summary>
@@ -36,8 +35,9 @@ public sealed class ClipModel : IDisposable
     /// <summary>The image tower's engine.</summary>
     public VisionTransformer Tower { get; }
 
-    /// <summary>The image tower's weights as they are in the checkpoint: theta0.</summary>
-    public ParameterSet Vision { get; }
+    /// <summary>The image tower's weights as they are in the checkpoint: theta0. Loaded when first asked for, so that a fine-tune does without this copy.</summary>
+    /// <exception cref="InputException">A weight is not a number.</exception>
+    public ParameterSet Vision => vision ??= LoadVision();
 
     /// <summary>Opens a checkpoint, checks it and loads the image tower.</summary>
     /// <param name="device">Where to run.</param>
@@ -53,6 +53,7 @@ public sealed class ClipModel : IDisposable
             if (checkpoint.Preprocess.Size != checkpoint.Config.Vision.ImageSize)
                 throw new InputException(
                     $"{path}: preprocessor_config.json makes images of {checkpoint.Preprocess.Size} pixels, config.json's image tower takes {checkpoint.Config.Vision.ImageSize}");
+            checkpoint.CheckNumbers();
             string? directory = tokenizerDirectory ?? checkpoint.TokenizerDirectory;
             return new ClipModel(device, checkpoint, directory is null ? null : ClipTokenizer.Load(directory));
         }
@@ -84,7 +85,7 @@ public sealed class ClipModel : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        Vision.Dispose();
+        vision?.Dispose();
         Tower.Dispose();
         Checkpoint.Dispose();
     }
@@ -97,6 +98,13 @@ public sealed class ClipModel : IDisposable
         int read = text.Pooling == TextPooling.FirstEndOfText ? text.EndOfTextId : words.VocabularySize - 1;
         if (words.EndOfText != read)
             throw new InputException($"{Checkpoint.Path}: the model reads texts at token {read}, the tokenizer ends them with {words.EndOfText}; they do not belong together");
+    }
+
+    private ParameterSet LoadVision()
+    {
+        ParameterSet weights = new(Device, "original parameters", ParameterTable.Vision(Config));
+        weights.Load(Checkpoint.Read);
+        return weights;
     }
 
     private static Func<string, string> Fill(string template) => name => template.Replace(ZeroShotPrompts.Placeholder, name, StringComparison.Ordinal);

@@ -10,13 +10,12 @@ public sealed record MemoryRole(string Role, long Bytes);
 /// <summary>How much device memory a job takes before it starts.</summary>
 public static class MemoryPlan
 {
-    /// <summary>A fine-tune: original weights, weights, gradients, moments, activations.</summary>
+    /// <summary>A fine-tune: weights, gradients, moments, activations.</summary>
     public static IReadOnlyList<MemoryRole> Training(ClipConfig config, int batch, int classes)
     {
         long parameters = ParameterSet.BytesFor(ParameterTable.Vision(config));
         return
         [
-            new("original weights", parameters),
             new("weights", parameters),
             new("gradients", parameters),
             new("AdamW moments", 2 * parameters),

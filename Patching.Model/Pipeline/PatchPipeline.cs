@@ -110,7 +110,7 @@ public sealed class PatchPipeline : IDisposable
             throw new InputException($"--load {path}: its image tower is not of the same architecture as that of {settings.Model}");
         string recipe = $"loaded {checkpoint.Sha256}";
         CheckSave(recipe);
-        ParameterSet finetuned = new(model.Device, "fine-tuned parameters", model.Vision.Table);
+        ParameterSet finetuned = new(model.Device, "fine-tuned parameters", ParameterTable.Vision(model.Config));
         finetuned.Load(checkpoint.Read);
         return (finetuned, recipe, null);
     }

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Patching.Kernels;
 using Patching.Model.Clip;
 using Patching.Model.Weights;
@@ -35,18 +36,19 @@ public sealed class Finetuner : IDisposable
     private Tensor lastLosses;
     private bool parametersDetached;
 
-    /// <summary>Allocates everything; weights start as a copy of <paramref name="initial"/>.</summary>
+    /// <summary>Allocates everything and loads the weights to start from.</summary>
     /// <exception cref="DeviceException">The device has not enough memory.</exception>
-    public Finetuner(Device device, ClipConfig config, VisionTransformer tower, ParameterSet initial, ZeroShotHead head, FinetuneSettings settings)
+    public Finetuner(Device device, ClipConfig config, VisionTransformer tower, ParameterSource initial, ZeroShotHead head, FinetuneSettings settings)
     {
         this.device = device;
         this.tower = tower;
         this.settings = settings;
         schedule = settings.Schedule;
-        Parameters = new ParameterSet(device, "parameters", initial.Table);
-        Gradients = new ParameterSet(device, "gradients", initial.Table);
-        FirstMoment = new ParameterSet(device, "first moment", initial.Table);
-        SecondMoment = new ParameterSet(device, "second moment", initial.Table);
+        ImmutableArray<ParameterSpec> table = ParameterTable.Vision(config);
+        Parameters = new ParameterSet(device, "parameters", table);
+        Gradients = new ParameterSet(device, "gradients", table);
+        FirstMoment = new ParameterSet(device, "first moment", table);
+        SecondMoment = new ParameterSet(device, "second moment", table);
         activations = VisionActivations.Allocate(device, config, settings.BatchSize, training: true);
         classifier = new ImageClassifier(device, head, settings.BatchSize);
         weights = new VisionParameters(Parameters, config);
@@ -56,7 +58,7 @@ public sealed class Finetuner : IDisposable
             clip = arena.Take("norm_and_coefficient", 2);
             normScratch = arena.Take("partial_sums", GradientNorm.ScratchLength);
         });
-        Parameters.CopyFrom(initial);
+        Parameters.Load(initial);
     }
 
     /// <summary>The weights being trained.</summary>

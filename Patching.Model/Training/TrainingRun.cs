@@ -64,7 +64,7 @@ public sealed class TrainingRun
     {
         long done = FindState();
         if (done == settings.TotalSteps) return Finished();
-        using Finetuner finetuner = new(model.Device, model.Config, model.Tower, model.Vision, head, settings);
+        using Finetuner finetuner = new(model.Device, model.Config, model.Tower, model.Checkpoint.Read, head, settings);
         if (done > 0) Resume(finetuner, done);
         log?.KeepUpTo(done);
         while (finetuner.StepsDone < settings.TotalSteps) RunEpoch(finetuner, dataset, cancellation);
@@ -73,10 +73,10 @@ public sealed class TrainingRun
 
     private ParameterSet Finished()
     {
-        ParameterSet parameters = new(model.Device, "fine-tuned parameters", model.Vision.Table);
+        ParameterSet parameters = new(model.Device, "fine-tuned parameters", ParameterTable.Vision(model.Config));
         if (settings.TotalSteps == 0)
         {
-            parameters.CopyFrom(model.Vision);
+            parameters.Load(model.Checkpoint.Read);
             return parameters;
         }
         TrainingCheckpoint.LoadParameters(statePath!, parameters);

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Security.Cryptography;
 using System.Text;
 using Patching.Kernels;
@@ -116,6 +117,15 @@ public sealed class ClipCheckpoint : IDisposable
                 throw new InputException(
                     $"{_file.Path}: tensor '{stored.Name}' holds {broken} NaN or infinite values among {part.Length}; the file is damaged");
         }
+    }
+
+    /// <summary>Reads every parameter once, so that a damaged weight is found before anything is computed or written.</summary>
+    /// <exception cref="InputException">A tensor holds NaN or infinite values.</exception>
+    public void CheckNumbers()
+    {
+        ImmutableArray<ParameterSpec> table = ParameterTable.All(Config);
+        float[] buffer = new float[table.Max(spec => spec.Length)];
+        foreach (ParameterSpec spec in table) Read(spec, buffer.AsSpan(0, spec.Length));
     }
 
     /// <summary>Closes the file.</summary>

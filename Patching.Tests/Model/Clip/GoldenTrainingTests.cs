@@ -151,7 +151,7 @@ internal sealed class GoldenTrainingTests
                 WarmupLength = hp.GetProperty("warmup").GetInt32(),
                 BatchSize = Batch,
             };
-            Finetuner = new Finetuner(device, Model.Config, Model.Tower, Model.Vision, Head, settings);
+            Finetuner = new Finetuner(device, Model.Config, Model.Tower, Model.Checkpoint.Read, Head, settings);
         }
 
         public GoldenModel Golden { get; }
