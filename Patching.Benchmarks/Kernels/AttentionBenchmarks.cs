@@ -1,6 +1,4 @@
 using System.Globalization;
-using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 using BenchmarkDotNet.Attributes;
 using BenchmarkDotNet.Columns;
 using BenchmarkDotNet.Configs;
@@ -16,12 +14,8 @@ namespace Patching.Benchmarks.Kernels;
 /// (five products); causal attention has T (T + 1) / 2 visible pairs, so that column is about useful work.
 /// </summary>
 [Config(typeof(Columns))]
-public unsafe class AttentionBenchmarks
+public class AttentionBenchmarks
 {
-    private const int PeakIterations = 200_000;
-
-    private static float sink;
-
     private Device device = null!;
     private Arena arena = null!;
     private Tensor qkv, y, logSumExp, dqkv, dy, delta;
@@ -74,13 +68,7 @@ public unsafe class AttentionBenchmarks
     public void Backward() => Attention.Backward(device, dqkv, dy, y, qkv, logSumExp, delta, Case.Shape, Case.Causal);
 
     [Benchmark(Baseline = true)]
-    public void Peak() => device.Threads.Run(_ =>
-    {
-        // Ten chains hide the latency of two units and leave room for the constants in 16 registers.
-        if (Vector512.IsHardwareAccelerated) sink = Chains<Lanes512, Vector512<float>>()[0];
-        else if (Vector256.IsHardwareAccelerated) sink = Chains<Lanes256, Vector256<float>>()[0];
-        else sink = Chains<Lanes128, Vector128<float>>()[0];
-    });
+    public void Peak() => PeakLoop.Run(device.Threads);
 
     /// <summary>Floating-point operations of one call.</summary>
     private static double Operations(BenchmarkCase benchmark)
@@ -92,36 +80,12 @@ public unsafe class AttentionBenchmarks
         {
             nameof(Forward) => 2 * products,
             nameof(Backward) => 5 * products,
-            _ => 2.0 * 10 * RegisterTile.Lanes * PeakIterations * Environment.ProcessorCount,
+            _ => PeakLoop.Operations(Environment.ProcessorCount),
         };
     }
 
     private static double? GigaflopsOf(BenchmarkReport? report) =>
         report?.ResultStatistics is { } statistics ? Operations(report.BenchmarkCase) / statistics.Median : null;
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static TVector Chains<TLanes, TVector>()
-        where TLanes : struct, IRegisterLanes<TVector>
-        where TVector : unmanaged
-    {
-        float almostOne = 0.999999f;
-        TVector x = TLanes.Broadcast(&almostOne), c0 = x, c1 = x, c2 = x, c3 = x, c4 = x, c5 = x, c6 = x, c7 = x, c8 = x, c9 = x;
-        for (int i = 0; i < PeakIterations; i++)
-        {
-            c0 = TLanes.MultiplyAdd(c0, x, x);
-            c1 = TLanes.MultiplyAdd(c1, x, x);
-            c2 = TLanes.MultiplyAdd(c2, x, x);
-            c3 = TLanes.MultiplyAdd(c3, x, x);
-            c4 = TLanes.MultiplyAdd(c4, x, x);
-            c5 = TLanes.MultiplyAdd(c5, x, x);
-            c6 = TLanes.MultiplyAdd(c6, x, x);
-            c7 = TLanes.MultiplyAdd(c7, x, x);
-            c8 = TLanes.MultiplyAdd(c8, x, x);
-            c9 = TLanes.MultiplyAdd(c9, x, x);
-        }
-        TVector left = TLanes.MultiplyAdd(TLanes.MultiplyAdd(c0, c1, c2), c3, c4);
-        return TLanes.MultiplyAdd(TLanes.MultiplyAdd(left, c5, c6), TLanes.MultiplyAdd(c7, c8, c9), x);
-    }
 
     /// <summary>A shape and what it is called.</summary>
     public sealed record AttentionCase(string Name, AttentionShape Shape, bool Causal)

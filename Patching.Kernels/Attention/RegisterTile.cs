@@ -23,12 +23,12 @@ internal static unsafe class RegisterTile
 
     /// <summary>Floats in one vector: all packed matrices have a multiple of this many columns.</summary>
     public static readonly int Lanes =
-        Vector512.IsHardwareAccelerated ? Lanes512.Count : Vector256.IsHardwareAccelerated ? Lanes256.Count : Lanes128.Count;
+        Vector512.IsHardwareAccelerated ? Lanes16.Count : Vector256.IsHardwareAccelerated ? Lanes8.Count : Lanes4.Count;
 
     private static readonly delegate*<nint, float*, nint, nint, float*, nint, float*, nint, bool, void>[] Tiles =
-        Vector512.IsHardwareAccelerated ? AllTiles<Lanes512, Vector512<float>>()
-        : Vector256.IsHardwareAccelerated ? AllTiles<Lanes256, Vector256<float>>()
-        : AllTiles<Lanes128, Vector128<float>>();
+        Vector512.IsHardwareAccelerated ? AllTiles<Lanes16, Vector512<float>>()
+        : Vector256.IsHardwareAccelerated ? AllTiles<Lanes8, Vector256<float>>()
+        : AllTiles<Lanes4, Vector128<float>>();
 
     /// <summary>Writes or accumulates one tile.</summary>
     /// <param name="rows">R, 1 to <see cref="MaxRows"/>.</param>
@@ -49,7 +49,7 @@ internal static unsafe class RegisterTile
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile<TLanes, TVector, TRows, TVectors>(
         nint steps, float* a, nint aRow, nint aStep, float* b, nint bStep, float* c, nint cRow, bool accumulate)
-        where TLanes : struct, IRegisterLanes<TVector>
+        where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
         where TRows : struct, ICount
         where TVectors : struct, ICount
@@ -89,7 +89,7 @@ internal static unsafe class RegisterTile
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Load<TLanes, TVector, TVectors>(float* source, ref TVector v0, ref TVector v1, ref TVector v2, ref TVector v3)
-        where TLanes : struct, IRegisterLanes<TVector>
+        where TLanes : struct, ILanes<TVector>
         where TVectors : struct, ICount
     {
         v0 = TLanes.Load(source);
@@ -100,7 +100,7 @@ internal static unsafe class RegisterTile
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Store<TLanes, TVector, TVectors>(float* destination, TVector v0, TVector v1, TVector v2, TVector v3)
-        where TLanes : struct, IRegisterLanes<TVector>
+        where TLanes : struct, ILanes<TVector>
         where TVectors : struct, ICount
     {
         TLanes.Store(v0, destination);
@@ -112,7 +112,7 @@ internal static unsafe class RegisterTile
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void MultiplyAdd<TLanes, TVector, TVectors>(
         float* a, TVector b0, TVector b1, TVector b2, TVector b3, ref TVector c0, ref TVector c1, ref TVector c2, ref TVector c3)
-        where TLanes : struct, IRegisterLanes<TVector>
+        where TLanes : struct, ILanes<TVector>
         where TVectors : struct, ICount
     {
         TVector x = TLanes.Broadcast(a);
@@ -123,7 +123,7 @@ internal static unsafe class RegisterTile
     }
 
     private static delegate*<nint, float*, nint, nint, float*, nint, float*, nint, bool, void>[] AllTiles<TLanes, TVector>()
-        where TLanes : struct, IRegisterLanes<TVector>
+        where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
     {
         var tiles = new delegate*<nint, float*, nint, nint, float*, nint, float*, nint, bool, void>[MaxRows * 4];
@@ -137,7 +137,7 @@ internal static unsafe class RegisterTile
     }
 
     private static void AddRow<TLanes, TVector, TRows>(delegate*<nint, float*, nint, nint, float*, nint, float*, nint, bool, void>[] tiles)
-        where TLanes : struct, IRegisterLanes<TVector>
+        where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged
         where TRows : struct, ICount
     {

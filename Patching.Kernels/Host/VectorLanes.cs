@@ -9,7 +9,6 @@ namespace Patching.Kernels;
 /// </summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 internal unsafe interface ILanes<TVector>
-    where TVector : struct
 {
     /// <summary>Floats per vector.</summary>
     static abstract int Count { get; }
