@@ -83,9 +83,6 @@ public sealed class HostThreads : IDisposable
     /// </summary>
     public unsafe void* ScratchOf(int member, long bytes) => scratch[member].AtLeast(bytes);
 
-    /// <summary>Bytes of scratch memory held now.</summary>
-    public long ScratchBytes => scratch.Sum(piece => piece.Bytes);
-
     /// <inheritdoc/>
     public void Dispose()
     {

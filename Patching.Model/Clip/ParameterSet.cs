@@ -33,9 +33,6 @@ public sealed class ParameterSet : IDisposable
     /// <summary>Everything as one flat tensor; the alignment gaps between parameters are zero and stay zero under every operation of the optimizer.</summary>
     public Tensor Flat => arena.Flat;
 
-    /// <summary>Number of parameters as people count them, without gaps.</summary>
-    public long ElementCount => Table.Sum(spec => (long)spec.Length);
-
     /// <summary>One parameter by its canonical name.</summary>
     public Tensor this[string name] => tensors[name];
 

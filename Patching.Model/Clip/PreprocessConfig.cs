@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Patching.Model.Images;
 
 namespace Patching.Model.Clip;
 
@@ -12,10 +13,10 @@ namespace Patching.Model.Clip;
 public sealed record PreprocessConfig(int Size, ImmutableArray<float> Mean, ImmutableArray<float> Std)
 {
     /// <summary>The means of OpenAI's training images, used by nearly every CLIP.</summary>
-    public static ImmutableArray<float> ClipMean { get; } = [0.48145466f, 0.4578275f, 0.40821073f];
+    public static ImmutableArray<float> ClipMean { get; } = [.. ClipNormalization.Mean];
 
     /// <summary>The standard deviations of OpenAI's training images, used by nearly every CLIP.</summary>
-    public static ImmutableArray<float> ClipStd { get; } = [0.26862954f, 0.26130258f, 0.27577711f];
+    public static ImmutableArray<float> ClipStd { get; } = [.. ClipNormalization.StandardDeviation];
 
     /// <summary>CLIP's own normalisation for images of this size.</summary>
     public static PreprocessConfig Default(int size) => new(size, ClipMean, ClipStd);
