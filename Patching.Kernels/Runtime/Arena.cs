@@ -7,11 +7,16 @@ namespace Patching.Kernels;
 /// <summary>
 /// One allocation for one role (parameters, gradients, activations, ...), cut into named views aligned to 256 bytes. The cutting is a function that runs twice:
 /// once to measure, once over real memory, so that a plan can be printed before anything is allocated and can never differ from what is allocated.
+/// Every view also takes a multiple of 128 elements: two arenas of the same shapes, one in single precision and one in bfloat16, agree in the index of every
+/// element, so that one flat pass over both turns single-precision weights into bfloat16 ones.
 /// </summary>
 public sealed class Arena : IDisposable
 {
-    /// <summary>Alignment of every view, in bytes.</summary>
+    /// <summary>Least alignment of every view, in bytes.</summary>
     public const int Alignment = 256;
+
+    /// <summary>The space of every view is a multiple of this many elements.</summary>
+    public const int ElementAlignment = 128;
 
     private readonly MemoryBuffer? buffer;
     private readonly nint hostMemory;
@@ -57,7 +62,10 @@ public sealed class Arena : IDisposable
     public IReadOnlyList<ArenaSlot> Slots => slots;
 
     /// <summary>All of it as one flat single-precision tensor: what whole-model operations (optimiser, interpolation, gradient norm) run over. Gaps are zero.</summary>
-    public Tensor Flat => new(memory.SubView(0, Bytes), ElementType.Float32, new Shape(checked((int)(Bytes / 4))));
+    public Tensor Flat => FlatOf(ElementType.Float32);
+
+    /// <summary>All of it as one flat tensor of an arena whose views all have this type. Gaps are zero.</summary>
+    public Tensor FlatOf(ElementType type) => new(memory.SubView(0, Bytes), type, new Shape(checked((int)(Bytes / type.Bytes()))));
 
     /// <summary>Runs <paramref name="layout"/> without memory and returns the arena that describes what it takes.</summary>
     public static Arena Plan(string role, Action<Arena> layout)
@@ -83,7 +91,8 @@ public sealed class Arena : IDisposable
         long bytes = shape.Count * type.Bytes();
         slots.Add(new ArenaSlot(name, type, shape, Bytes));
         ArrayView<byte> view = buffer is null ? default : memory.SubView(Bytes, bytes);
-        Bytes += (bytes + Alignment - 1) / Alignment * Alignment;
+        int step = Math.Max(Alignment, ElementAlignment * type.Bytes());
+        Bytes += (bytes + step - 1) / step * step;
         return new Tensor(view, type, shape);
     }
 

@@ -16,6 +16,7 @@ public sealed class Device : IDisposable
 {
     private readonly Context context;
     private readonly ConcurrentDictionary<MethodInfo, Delegate> launchers = new();
+    private readonly ConcurrentDictionary<CudaKernel, Delegate> cudaLaunchers = new();
 
     private Device(DeviceKind kind, Context context, Accelerator accelerator, int threads)
     {
@@ -85,6 +86,15 @@ public sealed class Device : IDisposable
         where TLauncher : Delegate
         => (TLauncher)launchers.GetOrAdd(load.Method, _ => load(Accelerator));
 
+    /// <summary>Where all work of this device is launched, in order.</summary>
+    internal AcceleratorStream Stream => Accelerator.DefaultStream;
+
+    /// <summary>The launcher of a kernel of the CUDA engine, compiled once per device.</summary>
+    /// <typeparam name="TLauncher"><c>Action&lt;AcceleratorStream, KernelConfig, ...&gt;</c> with the kernel's parameters.</typeparam>
+    internal TLauncher Load<TLauncher>(CudaKernel kernel)
+        where TLauncher : Delegate
+        => (TLauncher)cudaLaunchers.GetOrAdd(kernel, LoadCuda<TLauncher>);
+
     /// <summary>Waits until everything launched so far is done.</summary>
     public void Synchronize()
     {
@@ -106,9 +116,16 @@ public sealed class Device : IDisposable
         return new Device(kind, context, accelerator, threads == 0 ? Environment.ProcessorCount : threads);
     }
 
+    private TLauncher LoadCuda<TLauncher>(CudaKernel kernel)
+        where TLauncher : Delegate
+    {
+        CudaAccelerator accelerator = (CudaAccelerator)Accelerator;
+        return accelerator.LoadKernel(PtxCompiler.Compile(accelerator.Backend, kernel)).CreateLauncherDelegate<TLauncher>();
+    }
+
     private static Device OpenCuda()
     {
-        Context context = Context.Create(builder => builder.Cuda().EnableAlgorithms().Optimize(OptimizationLevel.O2));
+        Context context = PtxCompiler.CreateContext(builder => builder.Cuda());
         try
         {
             if (context.GetCudaDevices().Count == 0)

@@ -11,11 +11,19 @@ public enum ElementType
 
     /// <summary>Unsigned byte: pixels.</summary>
     UInt8,
+
+    /// <summary>bfloat16, 2 bytes: the upper half of a single-precision number, as tensor cores read it.</summary>
+    BFloat16,
 }
 
 /// <summary>Facts about element types.</summary>
 public static class ElementTypes
 {
     /// <summary>Bytes of one element.</summary>
-    public static int Bytes(this ElementType type) => type == ElementType.UInt8 ? 1 : 4;
+    public static int Bytes(this ElementType type) => type switch
+    {
+        ElementType.UInt8 => 1,
+        ElementType.BFloat16 => 2,
+        _ => 4,
+    };
 }

@@ -48,6 +48,9 @@ public readonly struct Tensor
     /// <summary>The elements as bytes.</summary>
     public ArrayView<byte> Bytes => As(ElementType.UInt8);
 
+    /// <summary>The elements as the bits of bfloat16 numbers.</summary>
+    public ArrayView<ushort> BFloats => As(ElementType.BFloat16).Cast<ushort>();
+
     /// <summary>Address of the first element; only on devices whose memory is the processor's.</summary>
     public unsafe float* HostFloats => (float*)As(ElementType.Float32).LoadEffectiveAddressAsPtr();
 
@@ -56,6 +59,14 @@ public readonly struct Tensor
 
     /// <summary>Address of the first element; only on devices whose memory is the processor's.</summary>
     public unsafe byte* HostBytes => (byte*)As(ElementType.UInt8).LoadEffectiveAddressAsPtr();
+
+    /// <summary>
+    /// The elements as wider pieces, such as four numbers that one instruction loads; whatever the element type. What does not fill a piece at the end is left
+    /// out.
+    /// </summary>
+    internal ArrayView<T> Pieces<T>()
+        where T : unmanaged
+        => memory.SubView(0, memory.Length / Interop.SizeOf<T>() * Interop.SizeOf<T>()).Cast<T>();
 
     /// <summary>The same elements under another shape of equal count.</summary>
     public Tensor Reshape(params ReadOnlySpan<int> extents) => new(memory, Type, new Shape(extents));
@@ -74,10 +85,17 @@ public readonly struct Tensor
         return new Tensor(Cut(0, shape.Count * Type.Bytes()), Type, shape);
     }
 
-    /// <summary>Copies all elements from the processor's memory.</summary>
+    /// <summary>Copies all elements from the processor's memory, rounded where the elements are bfloat16.</summary>
     public void CopyFrom(ReadOnlySpan<float> source)
     {
         RequireCount(source.Length);
+        if (Type == ElementType.BFloat16)
+        {
+            ushort[] rounded = new ushort[source.Length];
+            for (int i = 0; i < rounded.Length; i++) rounded[i] = BFloat16.FromSingle(source[i]);
+            BFloats.CopyFromCPU(Accelerator.DefaultStream, rounded);
+            return;
+        }
         Floats.CopyFromCPU(Accelerator.DefaultStream, source);
     }
 
@@ -106,6 +124,14 @@ public readonly struct Tensor
     public void CopyTo(Span<float> destination)
     {
         RequireCount(destination.Length);
+        if (Type == ElementType.BFloat16)
+        {
+            ushort[] bits = new ushort[destination.Length];
+            BFloats.CopyToCPU(Accelerator.DefaultStream, bits);
+            Accelerator.DefaultStream.Synchronize();
+            for (int i = 0; i < bits.Length; i++) destination[i] = BFloat16.ToSingle(bits[i]);
+            return;
+        }
         Floats.CopyToCPU(Accelerator.DefaultStream, destination);
         Accelerator.DefaultStream.Synchronize();
     }

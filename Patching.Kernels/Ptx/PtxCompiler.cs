@@ -1,0 +1,60 @@
+using System.Reflection;
+using System.Text.RegularExpressions;
+using ILGPU;
+using ILGPU.Backends.EntryPoints;
+using ILGPU.Backends.PTX;
+using ILGPU.Runtime;
+using ILGPU.Runtime.Cuda;
+
+namespace Patching.Kernels;
+
+/// <summary>
+/// Compiles the CUDA engine's kernels to PTX, with ILGPU's compiler set up as this project needs it. No GPU and no driver are necessary.
+/// </summary>
+internal static partial class PtxCompiler
+{
+    /// <summary>The oldest PTX version with everything the kernels use (Hopper's instructions came with it): drivers since 525 take it.</summary>
+    public static readonly CudaInstructionSet InstructionSet = CudaInstructionSet.ISA_80;
+
+    /// <summary>Compiles a kernel without a device; each time in a fresh context, because a failed compilation spoils it.</summary>
+    public static string Compile(CudaKernel kernel)
+    {
+        using Context context = CreateContext();
+        using PTXBackend backend = new(context, new CudaCapabilityContext(CudaArchitecture.SM_90), CudaArchitecture.SM_90, InstructionSet, null);
+        CodePlacement.Remove(backend);
+        return Compile(backend, kernel).PTXAssembly;
+    }
+
+    /// <summary>A context with the intrinsics registered, optimising as <see cref="Device"/> does.</summary>
+    public static Context CreateContext(Action<Context.Builder>? devices = null)
+    {
+        Context context = Context.Create(builder =>
+        {
+            devices?.Invoke(builder);
+            builder.EnableAlgorithms().Optimize(OptimizationLevel.O2);
+        });
+        PtxIntrinsics.Register(context);
+        return context;
+    }
+
+    /// <summary>Compiles a kernel with a given compiler; the text names the kernel's own target.</summary>
+    public static PTXCompiledKernel Compile(PTXBackend backend, CudaKernel kernel)
+    {
+        EntryPointDescription entry = EntryPointDescription.FromExplicitlyGroupedKernel(kernel.Method);
+        KernelSpecialization specialization = new(kernel.Threads, kernel.GroupsPerMultiprocessor);
+        PTXCompiledKernel compiled = (PTXCompiledKernel)backend.Compile(entry, specialization);
+        SetText(compiled, Target().Replace(compiled.PTXAssembly, $".target {kernel.Target}"));
+        return compiled;
+    }
+
+    // ILGPU knows no target beyond sm_80 and leaves no other way to change the text.
+    private static void SetText(PTXCompiledKernel compiled, string text)
+    {
+        FieldInfo field = typeof(PTXCompiledKernel).GetField($"<{nameof(PTXCompiledKernel.PTXAssembly)}>k__BackingField", BindingFlags.Instance | BindingFlags.NonPublic)
+            ?? throw new DeviceException("ILGPU's compiled kernels are not as version 1.5.3 has them; their target cannot be set");
+        field.SetValue(compiled, text);
+    }
+
+    [GeneratedRegex(@"\.target sm_\w+")]
+    private static partial Regex Target();
+}
