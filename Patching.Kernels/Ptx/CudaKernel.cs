@@ -1,5 +1,4 @@
 using System.Reflection;
-using ILGPU.Runtime.Cuda;
 
 namespace Patching.Kernels;
 
