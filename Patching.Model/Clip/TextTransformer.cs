@@ -3,21 +3,26 @@ using Patching.Kernels;
 namespace Patching.Model.Clip;
 
 /// <summary>
-/// CLIP's text tower (Radford et al. 2021): token and position embeddings -> causal blocks -> ln_final of the end-of-text token -> projection.
-/// Forward only: in patching the text side is frozen.
+/// CLIP's text tower (Radford et al. 2021): token and position embeddings -> causal blocks -> ln_final of the end-of-text token -> projection. Weights come with every
+/// call, as in <see cref="VisionTransformer"/>. In patching it is frozen and only runs forward; contrastive training runs it backward too.
 /// </summary>
 public sealed class TextTransformer
 {
     private readonly Device device;
     private readonly ClipConfig config;
     private readonly TextConfig text;
+    private readonly TowerPrecision precision;
 
     /// <summary>Prepares the tower for a device.</summary>
+    /// <param name="device">Where to run.</param>
+    /// <param name="config">The model.</param>
+    /// <param name="precision">The tower's arithmetic, that of the weights it will be given.</param>
     /// <exception cref="InputException">The model has no text tower.</exception>
-    public TextTransformer(Device device, ClipConfig config)
+    public TextTransformer(Device device, ClipConfig config, TowerPrecision precision = TowerPrecision.Float32)
     {
         this.device = device;
         this.config = config;
+        this.precision = precision;
         text = config.Text ?? throw new InputException("the model has no text tower, so no head can be built from class names; use a complete CLIP model");
     }
 
@@ -38,7 +43,11 @@ public sealed class TextTransformer
         for (int first = 0; first < tokens.Count; first += batchSize)
         {
             int[][] rows = [.. tokens.Skip(first).Take(batchSize)];
-            EncodeBatch(weights, rows, features.AsSpan(first * config.EmbeddingWidth, rows.Length * config.EmbeddingWidth));
+            int[] positions = [.. rows.Select(row => PoolingPosition(row))];
+            using TextActivations activations = TextActivations.Allocate(device, config, rows.Length, positions.Max() + 1, training: false, precision);
+            activations.Fill(rows, positions);
+            Forward(weights, activations);
+            activations.Features.CopyTo(features.AsSpan(first * config.EmbeddingWidth, rows.Length * config.EmbeddingWidth));
         }
         return features;
     }
@@ -55,73 +64,52 @@ public sealed class TextTransformer
         return best;
     }
 
-    private void EncodeBatch(TextParameters weights, int[][] rows, Span<float> features)
+    /// <summary>Computes <c>activations.Features</c> [B, E] from <c>activations.Ids</c> and <c>activations.PooledRows</c>.</summary>
+    public void Forward(TextParameters weights, TextActivations activations)
     {
-        int[] positions = [.. rows.Select(row => PoolingPosition(row))];
-        int length = positions.Max() + 1;
-        TextActivations? a = null;
-        using Arena arena = Arena.Allocate(device, "text activations", memory => a = new TextActivations(memory, config, rows.Length, length));
-        a!.Ids.CopyFrom([.. rows.SelectMany(row => row.Take(length))]);
-        a.PooledRows.CopyFrom([.. positions.Select((position, i) => i * length + position)]);
-        Forward(weights, a);
-        a.Features.CopyTo(features);
-    }
-
-    private void Forward(TextParameters weights, TextActivations a)
-    {
-        TokenEmbedding.Forward(device, a.Stream, a.Ids, weights.TokenTable, weights.Positions.SliceRows(0, a.Shape.Tokens));
-        foreach (BlockParameters block in weights.Blocks) TransformerBlock.Forward(device, a.Stream, a.Stream, block, a.Block, a.Work, a.Shape);
-        RowSelection.Gather(device, a.Pooled, a.Stream, a.PooledRows);
-        LayerNorm.Forward(device, a.PooledNormalized, default, default, a.Pooled, weights.LnFinalWeight, weights.LnFinalBias, config.LayerNormEpsilon);
+        TextActivations a = activations;
+        TokenEmbedding.Forward(device, a.Streams[0], a.Ids, weights.TokenTable, weights.Positions.SliceRows(0, a.Shape.Tokens));
+        for (int layer = 0; layer < text.Layers; layer++)
+            TransformerBlock.Forward(device, a.Streams[layer + 1], a.Streams[layer], weights.Blocks[layer], a.Blocks[layer], a.Work, a.Shape);
+        RowSelection.Gather(device, a.Pooled, a.Streams[^1], a.PooledRows);
+        LayerNorm.Forward(
+            device, a.PooledNormalized, a.PooledMean, a.PooledRstd, a.Pooled, weights.LnFinalWeight, weights.LnFinalBias, config.LayerNormEpsilon);
         weights.Projection.Forward(device, a.Features, a.PooledNormalized);
     }
 
-    private sealed class TextActivations
+    /// <summary>Accumulates the gradients of all parameters from <paramref name="dFeatures"/> [B, E]. The steps of <see cref="Forward"/> in reverse.</summary>
+    public void Backward(TextParameters weights, TextParameters gradients, TextActivations activations, Tensor dFeatures)
     {
-        public TextActivations(Arena arena, ClipConfig config, int batch, int tokens)
-        {
-            Shape = TowerShape.Text(config, batch, tokens);
-            Ids = arena.Take("ids", ElementType.Int32, batch, tokens);
-            PooledRows = arena.Take("pooled_rows", ElementType.Int32, batch);
-            Stream = arena.Take("stream", Shape.Rows, Shape.Width);
-            Block = BlockActivations.ForInference(arena, Shape, Stream);
-            Work = BlockWorkspace.Take(arena, Shape, training: false);
-            Pooled = arena.Take("pooled", batch, Shape.Width);
-            PooledNormalized = arena.Take("pooled_normalized", batch, Shape.Width);
-            Features = arena.Take("features", batch, config.EmbeddingWidth);
-        }
-
-        public TowerShape Shape { get; }
-
-        public Tensor Ids { get; }
-
-        public Tensor PooledRows { get; }
-
-        public Tensor Stream { get; }
-
-        public BlockActivations Block { get; }
-
-        public BlockWorkspace Work { get; }
-
-        public Tensor Pooled { get; }
-
-        public Tensor PooledNormalized { get; }
-
-        public Tensor Features { get; }
+        TextActivations a = activations;
+        LinearLayer.BackwardWeight(device, gradients.Projection, dFeatures, a.PooledNormalized);
+        Gemm.BackwardInput(device, a.DPooled, dFeatures, weights.Projection.Weight);
+        // PooledNormalized has been used for the last time; LayerNorm's gradient takes its place.
+        LayerNorm.Backward(
+            device, a.PooledNormalized, gradients.LnFinalWeight, gradients.LnFinalBias, a.DPooled, a.Pooled, weights.LnFinalWeight, a.PooledMean, a.PooledRstd,
+            accumulate: false);
+        RowSelection.Scatter(device, a.DStream, a.PooledNormalized, a.PooledRows, a.Work.DStreamRounded);
+        for (int layer = text.Layers - 1; layer >= 0; layer--)
+            TransformerBlock.Backward(device, a.DStream, a.Streams[layer], weights.Blocks[layer], gradients.Blocks[layer], a.Blocks[layer], a.Work, a.Shape);
+        TokenEmbedding.Backward(device, gradients.TokenTable, gradients.Positions.SliceRows(0, a.Shape.Tokens), a.DStream, a.Ids);
     }
+}
 
-    private sealed class TextParameters(ParameterSet set, ClipConfig config)
-    {
-        public Tensor TokenTable { get; } = set["token_embedding.weight"];
+/// <summary>The text tower's tensors inside a parameter set: weights, or their gradients.</summary>
+public sealed class TextParameters(ParameterSet set, ClipConfig config)
+{
+    internal Tensor TokenTable { get; } = set["token_embedding.weight"];
 
-        public Tensor Positions { get; } = set["positional_embedding"];
+    internal Tensor Positions { get; } = set["positional_embedding"];
 
-        public BlockParameters[] Blocks { get; } = BlockParameters.Of(set, "", config.Text!.Layers);
+    internal BlockParameters[] Blocks { get; } = BlockParameters.Of(set, "", config.Text!.Layers);
 
-        public Tensor LnFinalWeight { get; } = set["ln_final.weight"];
+    internal Tensor LnFinalWeight { get; } = set["ln_final.weight"];
 
-        public Tensor LnFinalBias { get; } = set["ln_final.bias"];
+    internal Tensor LnFinalBias { get; } = set["ln_final.bias"];
 
-        public LinearLayer Projection { get; } = new(set, "text_projection", bias: null);
-    }
+    /// <summary>The projection to the shared space [E, C].</summary>
+    internal LinearLayer Projection { get; } = new(set, "text_projection", bias: null);
+
+    /// <summary>The logarithm of the factor of the logits, one element.</summary>
+    internal Tensor LogScale { get; } = set["logit_scale"];
 }
