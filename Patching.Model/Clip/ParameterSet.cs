@@ -33,6 +33,17 @@ public sealed class ParameterSet : IDisposable
     /// <summary>Everything as one flat tensor; the alignment gaps between parameters are zero and stay zero under every operation of the optimizer.</summary>
     public Tensor Flat => arena.Flat;
 
+    /// <summary>Neighbouring parameters of the table as one flat tensor.</summary>
+    /// <param name="first">Index of the first.</param>
+    /// <param name="count">How many.</param>
+    public Tensor FlatOf(int first, int count)
+    {
+        Tensor all = Flat;
+        int start = (int)(arena.Slots[first].Offset / sizeof(float));
+        int end = first + count == Table.Length ? (int)all.Count : (int)(arena.Slots[first + count].Offset / sizeof(float));
+        return all.Reshape((int)all.Count, 1).SliceRows(start, end - start).Reshape(end - start);
+    }
+
     /// <summary>One parameter by its canonical name.</summary>
     public Tensor this[string name] => tensors[name];
 

@@ -9,25 +9,23 @@ namespace Patching.Model.Clip;
 public sealed class TextActivations : IDisposable
 {
     private readonly ClipConfig config;
-    private readonly TowerPrecision precision;
     private Arena? owned;
 
-    private TextActivations(Arena arena, ClipConfig config, int batch, int tokens, bool training, TowerPrecision precision)
+    private TextActivations(Arena arena, ClipConfig config, int batch, int tokens, bool training)
     {
         this.config = config;
-        this.precision = precision;
-        Shape = TowerShape.Text(config, batch, tokens, precision);
+        Shape = TowerShape.Text(config, batch, tokens);
         Ids = arena.Take("ids", ElementType.Int32, batch, tokens);
         PooledRows = arena.Take("pooled_rows", ElementType.Int32, batch);
         Pooled = arena.Take("pooled", batch, Shape.Width);
-        PooledNormalized = arena.Take("pooled_normalized", Shape.Operands, batch, Shape.Width);
+        PooledNormalized = arena.Take("pooled_normalized", batch, Shape.Width);
         Features = arena.Take("features", batch, config.EmbeddingWidth);
         Work = BlockWorkspace.Take(arena, Shape, training);
         if (training)
         {
             PooledMean = arena.Take("pooled_mean", batch);
             PooledRstd = arena.Take("pooled_rstd", batch);
-            DPooled = arena.Take("d_pooled", Shape.Operands, batch, Shape.Width);
+            DPooled = arena.Take("d_pooled", batch, Shape.Width);
             DStream = arena.Take("d_stream", Shape.Rows, Shape.Width);
             Streams = [.. Enumerable.Range(0, Shape.Layers + 1).Select(layer => arena.Take($"stream{layer}", Shape.Rows, Shape.Width))];
             Blocks = [.. Enumerable.Range(0, Shape.Layers).Select(layer => BlockActivations.ForTraining(arena, $"block{layer}", Shape))];
@@ -43,8 +41,7 @@ public sealed class TextActivations : IDisposable
     private TextActivations(TextActivations full, int batch, int tokens)
     {
         config = full.config;
-        precision = full.precision;
-        Shape = TowerShape.Text(config, batch, tokens, precision);
+        Shape = TowerShape.Text(config, batch, tokens);
         Ids = full.Ids.Prefix(batch, tokens);
         PooledRows = full.PooledRows.Prefix(batch);
         Pooled = full.Pooled.Prefix(batch, Shape.Width);
@@ -65,20 +62,19 @@ public sealed class TextActivations : IDisposable
     /// <param name="batch">B, the most texts of a batch.</param>
     /// <param name="tokens">T, the most tokens of a text.</param>
     /// <param name="training">Whether backward will be called.</param>
-    /// <param name="precision">The arithmetic of the tower.</param>
     /// <exception cref="DeviceException">The device has not enough memory.</exception>
     public static TextActivations Allocate(
-        Device device, ClipConfig config, int batch, int tokens, bool training, TowerPrecision precision = TowerPrecision.Float32)
+        Device device, ClipConfig config, int batch, int tokens, bool training)
     {
         TextActivations? activations = null;
-        Arena arena = Arena.Allocate(device, "text activations", a => activations = new TextActivations(a, config, batch, tokens, training, precision));
+        Arena arena = Arena.Allocate(device, "text activations", a => activations = new TextActivations(a, config, batch, tokens, training));
         activations!.owned = arena;
         return activations;
     }
 
     /// <summary>Bytes that <see cref="Allocate"/> would take.</summary>
-    public static long BytesFor(ClipConfig config, int batch, int tokens, bool training, TowerPrecision precision = TowerPrecision.Float32) =>
-        Arena.Plan("text activations", a => _ = new TextActivations(a, config, batch, tokens, training, precision)).Bytes;
+    public static long BytesFor(ClipConfig config, int batch, int tokens, bool training) =>
+        Arena.Plan("text activations", a => _ = new TextActivations(a, config, batch, tokens, training)).Bytes;
 
     /// <summary>Token ids [B, T], what the caller fills before a forward pass.</summary>
     public Tensor Ids { get; }

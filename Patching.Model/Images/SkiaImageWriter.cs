@@ -19,7 +19,7 @@ internal static unsafe class SkiaImageWriter
         {
             SKImageInfo info = new(image.Width, image.Height, SKColorType.Rgba8888, SKAlphaType.Opaque);
             using SKPixmap pixmap = new(info, (IntPtr)pixels);
-            using SKData data = pixmap.Encode(SKPngEncoderOptions.Default);
+            using SKData data = pixmap.Encode(SKPngEncoderOptions.Default) ?? throw new InvalidOperationException($"{path}: the picture cannot be encoded");
             using FileStream file = File.Create(temporary);
             data.SaveTo(file);
         }

@@ -79,6 +79,9 @@ public sealed class ContrastiveTrainer : IDisposable
     /// <summary>Steps done.</summary>
     public long StepsDone { get; private set; }
 
+    /// <summary>What has to be kept to continue.</summary>
+    public TrainingState State => new(Parameters, FirstMoment, SecondMoment, StepsDone);
+
     /// <summary>The parameters in the order of training: those that weight decay shrinks (matrices and embeddings), then gains, biases, the class token and the scale.</summary>
     public static ImmutableArray<ParameterSpec> Table(ClipConfig config, out int decayed)
     {

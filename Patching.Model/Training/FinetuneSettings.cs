@@ -90,21 +90,6 @@ public sealed record FinetuneSettings
     /// <summary>One line of JSON with every setting; equal settings give equal text.</summary>
     public string ToJson() => JsonSerializer.Serialize(this, Format);
 
-    /// <summary>Names of the settings in which two runs differ, those included that only one of them knows.</summary>
-    /// <exception cref="JsonException">One of the texts is not a JSON object.</exception>
-    public static IReadOnlyList<string> Differences(string json, string otherJson)
-    {
-        Dictionary<string, string> a = Members(json), b = Members(otherJson);
-        return [.. a.Keys.Union(b.Keys).Where(name => a.GetValueOrDefault(name) != b.GetValueOrDefault(name))];
-    }
-
-    private static Dictionary<string, string> Members(string json)
-    {
-        using JsonDocument document = JsonDocument.Parse(json, new JsonDocumentOptions { AllowDuplicateProperties = false });
-        if (document.RootElement.ValueKind != JsonValueKind.Object) throw new JsonException("not an object");
-        return document.RootElement.EnumerateObject().ToDictionary(member => member.Name, member => member.Value.GetRawText());
-    }
-
     private static void Require(bool holds, FormattableString message)
     {
         if (!holds) throw new InputException(FormattableString.Invariant(message));

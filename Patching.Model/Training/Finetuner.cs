@@ -76,6 +76,9 @@ public sealed class Finetuner : IDisposable
     /// <summary>Steps done.</summary>
     public long StepsDone { get; private set; }
 
+    /// <summary>What has to be kept to continue.</summary>
+    public TrainingState State => new(Parameters, FirstMoment, SecondMoment, StepsDone);
+
     /// <summary>Continues after <paramref name="steps"/> steps; parameters and moments must have been loaded.</summary>
     public void ContinueFrom(long steps) => StepsDone = steps;
 

@@ -87,7 +87,7 @@ public sealed class TrainingRun
     private long FindState()
     {
         if (statePath is null) return 0;
-        long? done = TrainingCheckpoint.StepsDone(statePath, settings, out IReadOnlyList<string> differences);
+        long? done = TrainingCheckpoint.StepsDone(statePath, settings.ToJson(), settings.TotalSteps, out IReadOnlyList<string> differences);
         if (done is null && differences.Count > 0 && !overwrite)
             throw new InputException(
                 $"{statePath}: holds a fine-tune with other settings ({string.Join(", ", differences)}); choose another --save, or --overwrite to start over");
@@ -96,7 +96,8 @@ public sealed class TrainingRun
 
     private void Resume(Finetuner finetuner, long done)
     {
-        TrainingCheckpoint.Load(statePath!, finetuner);
+        TrainingCheckpoint.Load(statePath!, finetuner.State);
+        finetuner.ContinueFrom(done);
         savedAt = done;
         events.Note?.Invoke($"continuing after step {done} of {settings.TotalSteps} from {statePath}");
     }
@@ -148,6 +149,6 @@ public sealed class TrainingRun
         // Numbers are checked before they replace a good state.
         finetuner.RequireFinite();
         savedAt = finetuner.StepsDone;
-        if (statePath is not null) TrainingCheckpoint.Save(statePath, finetuner, settings);
+        if (statePath is not null) TrainingCheckpoint.Save(statePath, finetuner.State, settings.ToJson());
     }
 }

@@ -19,8 +19,8 @@ internal sealed class VocabularyTrainerTests
         // l o w</w> x5, l o w e r</w> x2, n e w e s t</w> x6, w i d e s t</w> x3: the example of Sennrich et al. 2016, figure 1.
         VocabularyTrainer trainer = Trained([.. Enumerable.Repeat("low", 5), .. Enumerable.Repeat("lower", 2), .. Enumerable.Repeat("newest", 6), .. Enumerable.Repeat("widest", 3)]);
         (string, string)[] first = [.. trainer.Learn(VocabularyTrainer.SmallestVocabulary + 4)];
-        // e s and s t</w> occur 9 times each; of equals the ordinally first. Then es t</w> 9, then l o 7.
-        Assert.That(first, Is.EqualTo(new[] { ("e", "s"), ("es", "t</w>"), ("l", "o"), ("e", "w") }).Or.EqualTo(new[] { ("e", "s"), ("es", "t</w>"), ("l", "o"), ("n", "e") }));
+        // e s and s t</w> occur 9 times each, es t</w> 9 times, l o 7 times, e w and n e and others 6 times: of equals the ordinally first.
+        Assert.That(first, Is.EqualTo(new[] { ("e", "s"), ("es", "t</w>"), ("l", "o"), ("e", "w") }));
     }
 
     [Test]
