@@ -95,10 +95,24 @@ public sealed class PatchPipeline : IDisposable
             EpochDone = settings.EvalEveryEpoch ? (epoch, weights) => EvaluateEpoch(evaluated, epoch, weights, recipe, cancellation) : null,
         };
         string? directory = settings.Save is null ? null : Path.Combine(settings.Save, "finetune");
-        TrainingRun run = new(model, recipe, batches, directory, settings.Overwrite, reports);
+        TrainingRun run = new(recipe.Plan, batches, directory, settings.Overwrite, reports);
         run.CheckState();
+        return (Finished(run) ?? Train(run, recipe, dataset, cancellation), recipe.ToJson(), recipe);
+    }
+
+    private ParameterSet? Finished(TrainingRun run) => run.Finished(path =>
+    {
+        ParameterSet parameters = new(model.Device, "fine-tuned parameters", ParameterTable.Vision(model.Config));
+        TrainingCheckpoint.LoadParameters(path, parameters);
+        return parameters;
+    });
+
+    private ParameterSet Train(TrainingRun run, FinetuneSettings recipe, ImageDataset dataset, CancellationToken cancellation)
+    {
         (ZeroShotHead head, _) = heads.Get(model, dataset);
-        return (run.Run(dataset, head, cancellation), recipe.ToJson(), recipe);
+        using Finetuner finetuner = new(model.Device, model.Config, model.Tower, model.Checkpoint.Read, head, recipe);
+        run.Run(finetuner, dataset, cancellation);
+        return finetuner.DetachParameters();
     }
 
     private (ParameterSet Finetuned, string Recipe, FinetuneSettings? Settings) Load(string path)

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using System.Text.Json.Serialization;
 
 namespace Patching.Model.Training;
@@ -58,4 +59,8 @@ public sealed record ContrastiveSettings
     /// <summary>The learning rate over the run.</summary>
     [JsonIgnore]
     public CosineSchedule Schedule => new(LearningRate, WarmupLength, TotalSteps);
+
+    /// <summary>The run that these settings describe.</summary>
+    [JsonIgnore]
+    public TrainingPlan Plan => new(JsonSerializer.Serialize(this, FinetuneSettings.Format), Seed, StepsPerEpoch, TotalSteps);
 }

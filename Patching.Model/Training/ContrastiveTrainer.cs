@@ -5,6 +5,12 @@ using Patching.Model.Weights;
 
 namespace Patching.Model.Training;
 
+/// <summary>The text of an image as padded token ids.</summary>
+/// <param name="label">The image's label.</param>
+/// <param name="index">Its number in the data set.</param>
+/// <param name="epoch">Epoch, from 0, where an image has several texts.</param>
+public delegate int[] CaptionSource(int label, int index, int epoch);
+
 /// <summary>
 /// Trains both towers and the logit scale on pairs of images and texts under <see cref="ContrastiveLoss"/>: forward, symmetric cross-entropy, backward, clip, AdamW with
 /// weight decay on matrices only, scale kept at 100 or below (Radford et al. 2021, section 2.5).
@@ -14,12 +20,13 @@ namespace Patching.Model.Training;
 /// then the loss and the gradient of every feature, then each piece once more with everything kept, and backward (Gao et al. 2021, "Scaling deep contrastive learning
 /// batch size under memory limited setup"). That costs a second forward pass and gives the same gradients.
 /// </remarks>
-public sealed class ContrastiveTrainer : IDisposable
+public sealed class ContrastiveTrainer : ITrainer, IDisposable
 {
     private readonly Device device;
     private readonly VisionTransformer imageTower;
     private readonly TextTransformer textTower;
     private readonly ContrastiveSettings settings;
+    private readonly CaptionSource captions;
     private readonly VisionActivations images;
     private readonly TextActivations texts;
     private readonly ContrastiveLoss loss;
@@ -36,11 +43,14 @@ public sealed class ContrastiveTrainer : IDisposable
 
     /// <summary>Allocates everything and loads the weights to start from.</summary>
     /// <exception cref="DeviceException">The device has not enough memory.</exception>
-    public ContrastiveTrainer(Device device, ClipConfig config, VisionTransformer imageTower, TextTransformer textTower, ParameterSource initial, ContrastiveSettings settings)
+    public ContrastiveTrainer(
+        Device device, ClipConfig config, VisionTransformer imageTower, TextTransformer textTower, ParameterSource initial, CaptionSource captions,
+        ContrastiveSettings settings)
     {
         this.device = device;
         this.imageTower = imageTower;
         this.textTower = textTower;
+        this.captions = captions;
         this.settings = settings;
         ImmutableArray<ParameterSpec> table = Table(config, out decayed);
         Parameters = new ParameterSet(device, "parameters", table);
@@ -92,6 +102,15 @@ public sealed class ContrastiveTrainer : IDisposable
 
     /// <summary>Continues after <paramref name="steps"/> steps; parameters and moments must have been loaded.</summary>
     public void ContinueFrom(long steps) => StepsDone = steps;
+
+    /// <summary>One step; a batch that unreadable images have made smaller is passed over.</summary>
+    public void Step(in TrainingBatch batch)
+    {
+        if (batch.Labels.Length < settings.BatchSize) return;
+        int[][] tokens = new int[settings.BatchSize][];
+        for (int i = 0; i < tokens.Length; i++) tokens[i] = captions(batch.Labels[i], batch.Indices[i], batch.Epoch);
+        Step(batch.Pixels, tokens);
+    }
 
     /// <summary>One training step.</summary>
     /// <param name="pixels">Images [B, S, S, 3], B exactly the batch size.</param>

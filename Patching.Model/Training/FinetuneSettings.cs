@@ -9,7 +9,8 @@ namespace Patching.Model.Training;
 /// </summary>
 public sealed record FinetuneSettings
 {
-    private static readonly JsonSerializerOptions Format = new()
+    /// <summary>How settings are written: snake case, numbers exactly.</summary>
+    internal static readonly JsonSerializerOptions Format = new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
         NumberHandling = JsonNumberHandling.Strict,
@@ -62,6 +63,10 @@ public sealed record FinetuneSettings
     /// <summary>The learning rate over the run.</summary>
     [JsonIgnore]
     public CosineSchedule Schedule => new(LearningRate, WarmupLength, TotalSteps);
+
+    /// <summary>The run that these settings describe.</summary>
+    [JsonIgnore]
+    public TrainingPlan Plan => new(ToJson(), Seed, StepsPerEpoch, TotalSteps);
 
     /// <summary>Refuses settings that cannot train.</summary>
     /// <param name="warmupWasAsked">Whether the user set the warm-up; the default one must not be longer than the run, or no step would reach the learning rate.</param>

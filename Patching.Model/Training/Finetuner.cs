@@ -16,7 +16,7 @@ public sealed record StepReport(long Step, double Loss, double GradientNorm, dou
 /// Fine-tunes the image tower under a frozen head: forward, cross-entropy, backward, clip to norm 1, AdamW (Loshchilov and Hutter 2019) with the original's
 /// settings. Holds weights, gradients and moments; one allocation each, made before the first step.
 /// </summary>
-public sealed class Finetuner : IDisposable
+public sealed class Finetuner : ITrainer, IDisposable
 {
     private const float Beta1 = 0.9f;
     private const float Beta2 = 0.999f;
@@ -99,6 +99,9 @@ public sealed class Finetuner : IDisposable
         AdamW.Step(device, Parameters.Flat, FirstMoment.Flat, SecondMoment.Flat, Gradients.Flat, clip, adamW, checked((int)StepsDone));
     }
 
+    /// <inheritdoc/>
+    void ITrainer.Step(in TrainingBatch batch) => Step(batch.Pixels, batch.Labels);
+
     /// <summary>Reads the loss and gradient norm of the last step; waits for the device.</summary>
     /// <exception cref="DivergedException">A number is not finite: training cannot go on.</exception>
     public StepReport Report()
@@ -109,21 +112,6 @@ public sealed class Finetuner : IDisposable
         if (!double.IsFinite(loss) || !double.IsFinite(gradientNorm))
             throw new DivergedException($"training diverged at step {StepsDone} (loss {loss}, gradient norm {gradientNorm}); lower --lr or lengthen --warmup_length");
         return new StepReport(StepsDone, loss, gradientNorm, schedule.At(StepsDone - 1));
-    }
-
-    /// <summary>Reads all weights and makes sure that they are numbers; waits for the device.</summary>
-    /// <exception cref="DivergedException">A weight is not finite.</exception>
-    public void RequireFinite()
-    {
-        device.Synchronize();
-        float[] buffer = new float[Parameters.Table.Max(spec => spec.Length)];
-        foreach (ParameterSpec spec in Parameters.Table)
-        {
-            Span<float> values = buffer.AsSpan(0, spec.Length);
-            Parameters.Fetch(spec, values);
-            if (FloatConversion.CountNonFinite(values) > 0)
-                throw new DivergedException($"training diverged by step {StepsDone} ({spec.Name} is not finite); lower --lr or lengthen --warmup_length");
-        }
     }
 
     /// <summary>Hands the weights over to the caller, who disposes them; nothing but <see cref="Dispose"/> may be called afterwards.</summary>

@@ -132,4 +132,18 @@ public sealed record TrainingState(ParameterSet Parameters, ParameterSet FirstMo
 {
     /// <summary>The sets in the order of the file.</summary>
     internal IReadOnlyList<ParameterSet> Sets => [Parameters, FirstMoment, SecondMoment];
+
+    /// <summary>Reads all weights and makes sure that they are numbers; waits for the device.</summary>
+    /// <exception cref="DivergedException">A weight is not finite.</exception>
+    public void RequireFinite()
+    {
+        float[] buffer = new float[Parameters.Table.Max(spec => spec.Length)];
+        foreach (ParameterSpec spec in Parameters.Table)
+        {
+            Span<float> values = buffer.AsSpan(0, spec.Length);
+            Parameters.Fetch(spec, values);
+            if (FloatConversion.CountNonFinite(values) > 0)
+                throw new DivergedException($"training diverged by step {StepsDone} ({spec.Name} is not finite); lower --lr or lengthen --warmup_length");
+        }
+    }
 }

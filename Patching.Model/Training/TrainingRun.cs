@@ -16,8 +16,52 @@ public sealed class TrainingEvents
     public Action<string>? Note { get; init; }
 }
 
+/// <summary>What a run needs to know about itself.</summary>
+/// <param name="Settings">Everything that decides what is computed, as one line of JSON; a state is continued only where it is equal.</param>
+/// <param name="Seed">Decides the order of the images and their crops.</param>
+/// <param name="StepsPerEpoch">Steps of one pass.</param>
+/// <param name="TotalSteps">Steps of the whole run.</param>
+public sealed record TrainingPlan(string Settings, int Seed, int StepsPerEpoch, long TotalSteps);
+
+/// <summary>One batch of a run.</summary>
+/// <param name="pixels">Images [n, S, S, 3].</param>
+/// <param name="labels">n labels.</param>
+/// <param name="indices">Numbers of the images in their data set.</param>
+/// <param name="epoch">Epoch, from 0.</param>
+public readonly ref struct TrainingBatch(ReadOnlySpan<byte> pixels, ReadOnlySpan<int> labels, ReadOnlySpan<int> indices, int epoch)
+{
+    /// <summary>Images [n, S, S, 3].</summary>
+    public ReadOnlySpan<byte> Pixels { get; } = pixels;
+
+    /// <summary>n labels.</summary>
+    public ReadOnlySpan<int> Labels { get; } = labels;
+
+    /// <summary>Numbers of the images in their data set.</summary>
+    public ReadOnlySpan<int> Indices { get; } = indices;
+
+    /// <summary>Epoch, from 0.</summary>
+    public int Epoch { get; } = epoch;
+}
+
+/// <summary>What a run drives: <see cref="Finetuner"/> and <see cref="ContrastiveTrainer"/>.</summary>
+public interface ITrainer
+{
+    /// <summary>What has to be kept to continue.</summary>
+    TrainingState State { get; }
+
+    /// <summary>Continues after this many steps; parameters and moments must have been loaded.</summary>
+    void ContinueFrom(long steps);
+
+    /// <summary>One training step.</summary>
+    void Step(in TrainingBatch batch);
+
+    /// <summary>Reads the loss and gradient norm of the last step; waits for the device.</summary>
+    /// <exception cref="DivergedException">A number is not finite: training cannot go on.</exception>
+    StepReport Report();
+}
+
 /// <summary>
-/// A fine-tune from start to end: batches in seeded order, a step each, the state saved after every epoch and when interrupted. A run that is interrupted and
+/// A training run from start to end: batches in seeded order, a step each, the state saved after every epoch and when interrupted. A run that is interrupted and
 /// started again ends with the same bytes as one that was not.
 /// </summary>
 public sealed class TrainingRun
@@ -25,8 +69,7 @@ public sealed class TrainingRun
     private const int ReportInterval = 10;
     private const string StateFile = "training-state.safetensors";
 
-    private readonly ClipModel model;
-    private readonly FinetuneSettings settings;
+    private readonly TrainingPlan plan;
     private readonly BatchOptions batches;
     private readonly string? statePath;
     private readonly TrainingLog? log;
@@ -35,16 +78,14 @@ public sealed class TrainingRun
     private long savedAt;
 
     /// <summary>Prepares a run.</summary>
-    /// <param name="model">The base model.</param>
-    /// <param name="settings">What to compute.</param>
+    /// <param name="plan">What the run is.</param>
     /// <param name="batches">How images are loaded.</param>
     /// <param name="directory">Where the state and <c>training.jsonl</c> go; null keeps nothing.</param>
     /// <param name="overwrite">Whether a state with other settings may be replaced.</param>
     /// <param name="events">Reports.</param>
-    public TrainingRun(ClipModel model, FinetuneSettings settings, BatchOptions batches, string? directory, bool overwrite, TrainingEvents events)
+    public TrainingRun(TrainingPlan plan, BatchOptions batches, string? directory, bool overwrite, TrainingEvents events)
     {
-        this.model = model;
-        this.settings = settings;
+        this.plan = plan;
         this.batches = batches;
         this.overwrite = overwrite;
         this.events = events;
@@ -57,98 +98,97 @@ public sealed class TrainingRun
     /// <exception cref="InputException">The folder holds a state with other settings, or a damaged one.</exception>
     public void CheckState() => _ = FindState();
 
-    /// <summary>Runs to the end, or finds that it has been run, and returns the fine-tuned weights theta1; the caller disposes them.</summary>
-    /// <exception cref="InputException">The folder holds a state with other settings, or an image cannot be read.</exception>
-    /// <exception cref="OperationCanceledException">Interrupted; the state has been saved.</exception>
-    public ParameterSet Run(ImageDataset dataset, ZeroShotHead head, CancellationToken cancellation)
+    /// <summary>
+    /// The finished parameters where the folder holds the end of this very run; null where there is something to compute. Nothing is computed at all by a run of
+    /// no steps: its parameters are the initial ones, which is the caller's to know.
+    /// </summary>
+    /// <param name="load">Makes a set and loads it from the file it is given.</param>
+    public ParameterSet? Finished(Func<string, ParameterSet> load)
     {
-        long done = FindState();
-        if (done == settings.TotalSteps) return Finished();
-        using Finetuner finetuner = new(model.Device, model.Config, model.Tower, model.Checkpoint.Read, head, settings);
-        if (done > 0) Resume(finetuner, done);
-        log?.KeepUpTo(done);
-        while (finetuner.StepsDone < settings.TotalSteps) RunEpoch(finetuner, dataset, cancellation);
-        return finetuner.DetachParameters();
+        if (plan.TotalSteps == 0 || FindState() != plan.TotalSteps) return null;
+        ParameterSet parameters = load(statePath!);
+        events.Note?.Invoke($"training found complete in {statePath}; not repeated");
+        return parameters;
     }
 
-    private ParameterSet Finished()
+    /// <summary>Runs to the end, from where the folder says that it stopped.</summary>
+    /// <exception cref="InputException">The folder holds a state with other settings, or an image cannot be read.</exception>
+    /// <exception cref="OperationCanceledException">Interrupted; the state has been saved.</exception>
+    public void Run(ITrainer trainer, ImageDataset dataset, CancellationToken cancellation)
     {
-        ParameterSet parameters = new(model.Device, "fine-tuned parameters", ParameterTable.Vision(model.Config));
-        if (settings.TotalSteps == 0)
-        {
-            parameters.Load(model.Checkpoint.Read);
-            return parameters;
-        }
-        TrainingCheckpoint.LoadParameters(statePath!, parameters);
-        events.Note?.Invoke($"fine-tune found complete in {statePath}; not repeated");
-        return parameters;
+        long done = FindState();
+        if (done > 0) Resume(trainer, done);
+        log?.KeepUpTo(done);
+        while (trainer.State.StepsDone < plan.TotalSteps) RunEpoch(trainer, dataset, cancellation);
     }
 
     private long FindState()
     {
         if (statePath is null) return 0;
-        long? done = TrainingCheckpoint.StepsDone(statePath, settings.ToJson(), settings.TotalSteps, out IReadOnlyList<string> differences);
+        long? done = TrainingCheckpoint.StepsDone(statePath, plan.Settings, plan.TotalSteps, out IReadOnlyList<string> differences);
         if (done is null && differences.Count > 0 && !overwrite)
             throw new InputException(
-                $"{statePath}: holds a fine-tune with other settings ({string.Join(", ", differences)}); choose another --save, or --overwrite to start over");
+                $"{statePath}: holds a training run with other settings ({string.Join(", ", differences)}); choose another --save, or --overwrite to start over");
         return done ?? 0;
     }
 
-    private void Resume(Finetuner finetuner, long done)
+    private void Resume(ITrainer trainer, long done)
     {
-        TrainingCheckpoint.Load(statePath!, finetuner.State);
-        finetuner.ContinueFrom(done);
+        TrainingCheckpoint.Load(statePath!, trainer.State);
+        trainer.ContinueFrom(done);
         savedAt = done;
-        events.Note?.Invoke($"continuing after step {done} of {settings.TotalSteps} from {statePath}");
+        events.Note?.Invoke($"continuing after step {done} of {plan.TotalSteps} from {statePath}");
     }
 
-    private void RunEpoch(Finetuner finetuner, ImageDataset dataset, CancellationToken cancellation)
+    private void RunEpoch(ITrainer trainer, ImageDataset dataset, CancellationToken cancellation)
     {
-        int epoch = (int)(finetuner.StepsDone / settings.StepsPerEpoch);
-        int firstBatch = (int)(finetuner.StepsDone % settings.StepsPerEpoch);
-        using (BatchPipeline pipeline = BatchPipeline.ForTraining(dataset, batches, settings.Seed, epoch, firstBatch, cancellation))
+        long done = trainer.State.StepsDone;
+        int epoch = (int)(done / plan.StepsPerEpoch), firstBatch = (int)(done % plan.StepsPerEpoch);
+        using (BatchPipeline pipeline = BatchPipeline.ForTraining(dataset, batches, plan.Seed, epoch, firstBatch, cancellation))
         {
             try
             {
                 while (pipeline.Next() is { } batch)
                 {
-                    using (batch) TrainOn(finetuner, batch, epoch);
+                    using (batch) TrainOn(trainer, batch, epoch);
                     cancellation.ThrowIfCancellationRequested();
                 }
             }
             catch (OperationCanceledException)
             {
-                SaveState(finetuner);
+                SaveState(trainer.State);
                 throw;
             }
             if (firstBatch == 0 && pipeline.Skipped.Count == dataset.Count)
                 throw new InputException($"{dataset.Name}: none of its {dataset.Count} images can be read; {pipeline.Skipped[0].Description}: {pipeline.Skipped[0].Reason}");
             foreach (SkippedImage image in pipeline.Skipped) events.Note?.Invoke($"skipped {image.Description}: {image.Reason}");
         }
-        // Batches of nothing but unreadable images are passed over, so the count of steps is set, not assumed.
-        finetuner.ContinueFrom((long)(epoch + 1) * settings.StepsPerEpoch);
-        SaveState(finetuner);
-        events.EpochDone?.Invoke(epoch + 1, finetuner.Parameters);
+        // Batches that cannot be trained on (nothing but unreadable images, too few pairs) are passed over, so the count of steps is set, not assumed.
+        trainer.ContinueFrom((long)(epoch + 1) * plan.StepsPerEpoch);
+        SaveState(trainer.State);
+        events.EpochDone?.Invoke(epoch + 1, trainer.State.Parameters);
     }
 
-    private void TrainOn(Finetuner finetuner, ImageBatch batch, int epoch)
+    private void TrainOn(ITrainer trainer, ImageBatch batch, int epoch)
     {
+        // What does not make a whole step at the end of a pass is left out by runs that count only whole ones.
+        if (batch.Number >= plan.StepsPerEpoch) return;
         int imageBytes = batches.ImageSize * batches.ImageSize * 3;
-        finetuner.ContinueFrom((long)epoch * settings.StepsPerEpoch + batch.Number);
-        finetuner.Step(batch.Pixels.AsSpan(0, batch.Count * imageBytes), batch.Labels);
-        bool last = finetuner.StepsDone % settings.StepsPerEpoch == 0;
-        if (!last && finetuner.StepsDone % ReportInterval != 0) return;
-        StepReport report = finetuner.Report();
+        trainer.ContinueFrom((long)epoch * plan.StepsPerEpoch + batch.Number);
+        trainer.Step(new TrainingBatch(batch.Pixels.AsSpan(0, batch.Count * imageBytes), batch.Labels, batch.Indices, epoch));
+        long done = trainer.State.StepsDone;
+        if (done % plan.StepsPerEpoch != 0 && done % ReportInterval != 0) return;
+        StepReport report = trainer.Report();
         log?.Append(report);
-        events.Progress?.Invoke(report, settings.TotalSteps);
+        events.Progress?.Invoke(report, plan.TotalSteps);
     }
 
-    private void SaveState(Finetuner finetuner)
+    private void SaveState(TrainingState state)
     {
-        if (finetuner.StepsDone == savedAt) return;
+        if (state.StepsDone == savedAt) return;
         // Numbers are checked before they replace a good state.
-        finetuner.RequireFinite();
-        savedAt = finetuner.StepsDone;
-        if (statePath is not null) TrainingCheckpoint.Save(statePath, finetuner.State, settings.ToJson());
+        state.RequireFinite();
+        savedAt = state.StepsDone;
+        if (statePath is not null) TrainingCheckpoint.Save(statePath, state, plan.Settings);
     }
 }
