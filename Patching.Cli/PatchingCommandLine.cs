@@ -45,8 +45,10 @@ internal static class PatchingCommandLine
     {
         RootCommand root = new("Patches CLIP models: learns a task and forgets nothing else, by interpolating fine-tuned weights with the original ones.")
         {
+            DemoCommand.Create(),
             PatchCommand.Create(),
             FinetuneCommand.Create(),
+            PretrainCommand.Create(),
             EvaluateCommand.Create(),
             InterpolateCommand.Create(),
             ClassifyCommand.Create(),

@@ -24,6 +24,21 @@ public static class MemoryPlan
         ];
     }
 
+    /// <summary>Contrastive training of both towers: weights, gradients and moments, the activations of a micro-batch, features and loss of the batch.</summary>
+    public static IReadOnlyList<MemoryRole> Pretraining(ClipConfig config, int batch, int microBatch)
+    {
+        long parameters = ParameterSet.BytesFor(ParameterTable.All(config));
+        return
+        [
+            new("parameters", parameters),
+            new("gradients", parameters),
+            new("AdamW moments", 2 * parameters),
+            new("image activations", VisionActivations.BytesFor(config, microBatch, training: true)),
+            new("text activations", TextActivations.BytesFor(config, microBatch, config.Text!.ContextLength, training: true)),
+            new("features and loss", ContrastiveLoss.BytesFor(batch, config.EmbeddingWidth) + 2L * batch * config.EmbeddingWidth * sizeof(float)),
+        ];
+    }
+
     /// <summary>An evaluation of patched models: both ends, working weights, activations of a forward pass.</summary>
     public static IReadOnlyList<MemoryRole> Evaluation(ClipConfig config, int batch, int classes)
     {

@@ -2,13 +2,16 @@ namespace Patching.Model.Data;
 
 /// <summary>
 /// Finds data sets by the names the original uses (<c>MNIST</c>, <c>FashionMNIST</c>, <c>CIFAR10</c>, ...; case does not matter), and any
-/// folder of images as <c>folder:PATH</c>. Every name can end in <c>Val</c> except <c>folder:</c>: such a data set trains on a part of the
+/// folder of images as <c>folder:PATH</c>, images with captions as <c>captions:FILE</c>. Every name can end in <c>Val</c> except these two: such a data set trains on a part of the
 /// training images and is evaluated on the rest, so that choosing alpha never looks at the test images.
 /// </summary>
 public static class DatasetCatalog
 {
     /// <summary>Begins the name of a data set that is any folder of images.</summary>
     public const string FolderPrefix = "folder:";
+
+    /// <summary>Begins the name of a data set that is a list of images with captions.</summary>
+    public const string CaptionsPrefix = "captions:";
 
     private const string ValidationSuffix = "Val";
 
@@ -46,6 +49,12 @@ public static class DatasetCatalog
             string path = name[FolderPrefix.Length..];
             if (path.Length == 0) throw new InputException($"'{name}' names no folder; write folder:PATH");
             return ImageFolderDataset.OpenAny(FolderPrefix + path, WithHome(path), split);
+        }
+
+        if (name.StartsWith(CaptionsPrefix, StringComparison.OrdinalIgnoreCase))
+        {
+            if (split != DatasetSplit.Train) throw new InputException($"{name}: captions are for contrastive training; evaluation needs classes, such as folder:PATH");
+            return CaptionDataset.Open(WithHome(name[CaptionsPrefix.Length..]));
         }
 
         string canonical = Canonical(name);

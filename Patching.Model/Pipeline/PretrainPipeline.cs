@@ -1,0 +1,126 @@
+using System.Globalization;
+using Patching.Kernels;
+using Patching.Model.Clip;
+using Patching.Model.Data;
+using Patching.Model.Images;
+using Patching.Model.Text;
+using Patching.Model.Training;
+using Patching.Model.Weights;
+
+namespace Patching.Model.Pipeline;
+
+/// <summary>
+/// Contrastive training of a whole CLIP (Radford et al. 2021), one call per arrow: images with texts -> vocabulary -> model, new or given -> training of both towers ->
+/// an ordinary model directory.
+/// </summary>
+public sealed class PretrainPipeline
+{
+    private readonly Device device;
+    private readonly PretrainSettings settings;
+    private readonly PipelineEvents events;
+
+    /// <summary>Prepares the pipeline.</summary>
+    /// <exception cref="InputException">A setting is impossible.</exception>
+    public PretrainPipeline(Device device, PretrainSettings settings, PipelineEvents events)
+    {
+        settings.Check();
+        this.device = device;
+        this.settings = settings;
+        this.events = events;
+    }
+
+    /// <summary>Where the finished model is.</summary>
+    public string ModelDirectory => Path.Combine(settings.Save, "model");
+
+    /// <summary>Trains and saves the model.</summary>
+    /// <exception cref="InputException">Data or model cannot be used.</exception>
+    /// <exception cref="OperationCanceledException">Interrupted; the state has been saved.</exception>
+    public void Run(CancellationToken cancellation)
+    {
+        ImageDataset dataset = DatasetCatalog.Open(settings.TrainDataset, DatasetSplit.Train, settings.DataLocation);
+        foreach (string note in dataset.Notes) events.Note?.Invoke(note);
+        if (dataset.Count < settings.BatchSize)
+            throw new InputException($"--batch-size {settings.BatchSize}: {dataset.Name} has only {dataset.Count} images, too few for one batch");
+        using ClipCheckpoint? given = settings.Model is null ? null : ClipCheckpoint.Open(settings.Model);
+        string[][] texts = Texts(dataset);
+        (string vocabulary, ClipTokenizer tokenizer) = Tokenizer(given, texts);
+        ClipConfig config = given?.Config ?? settings.Architecture.ToConfig(tokenizer.VocabularySize, tokenizer.EndOfText);
+        if (config.Text is null) throw new InputException($"--model {settings.Model}: has no text tower, so it cannot learn from texts");
+        PreprocessConfig preprocess = given?.Preprocess ?? PreprocessConfig.Default(config.Vision.ImageSize);
+        ContrastiveSettings recipe = Recipe(dataset, given, config);
+        Train(dataset, config, preprocess, given, recipe, Tokenized(texts, tokenizer, config.Text.ContextLength), vocabulary, cancellation);
+    }
+
+    /// <summary>Every text that stands for each label.</summary>
+    private static string[][] Texts(ImageDataset dataset) => dataset is CaptionDataset
+        ? [.. dataset.ClassNames.Select(caption => new[] { caption })]
+        : [.. dataset.ClassNames.Select(ZeroShotPrompts.For(dataset.Name).Fill)];
+
+    private static int[][][] Tokenized(string[][] texts, ClipTokenizer tokenizer, int contextLength) =>
+        [.. texts.Select(ofLabel => ofLabel.Select(text => tokenizer.Tokenize(text, contextLength)).ToArray())];
+
+    private (string Directory, ClipTokenizer Tokenizer) Tokenizer(ClipCheckpoint? given, string[][] texts)
+    {
+        if ((settings.Tokenizer ?? given?.TokenizerDirectory) is { } existing) return (existing, ClipTokenizer.Load(existing));
+        if (given is not null) throw new InputException($"--model {settings.Model}: no vocab.json and merges.txt beside it; name their folder with --tokenizer");
+        string learnt = Path.Combine(settings.Save, "vocabulary");
+        VocabularyTrainer trainer = new();
+        foreach (string text in texts.SelectMany(ofLabel => ofLabel)) trainer.Add(text);
+        int size = trainer.Write(learnt, settings.VocabularySize);
+        events.Note?.Invoke($"learnt a vocabulary of {size} tokens from {texts.Sum(ofLabel => ofLabel.Length)} texts: {learnt}");
+        return (learnt, ClipTokenizer.Load(learnt));
+    }
+
+    private ContrastiveSettings Recipe(ImageDataset dataset, ClipCheckpoint? given, ClipConfig config)
+    {
+        ContrastiveSettings recipe = new()
+        {
+            TrainDataset = settings.TrainDataset,
+            TrainPairs = dataset.Count,
+            StartsFrom = given?.Sha256 ?? config.ToString(),
+            Epochs = settings.Epochs,
+            BatchSize = settings.BatchSize,
+            MicroBatch = settings.MicroBatch == 0 ? settings.BatchSize : Math.Min(settings.MicroBatch, settings.BatchSize),
+            LearningRate = settings.LearningRate,
+            WeightDecay = settings.WeightDecay,
+            ClipNorm = settings.ClipNorm,
+            Seed = settings.Seed,
+        };
+        return recipe with { WarmupLength = settings.WarmupLength ?? (int)(recipe.TotalSteps / 20) };
+    }
+
+    private void Train(
+        ImageDataset dataset, ClipConfig config, PreprocessConfig preprocess, ClipCheckpoint? given, ContrastiveSettings recipe, int[][][] texts, string vocabulary,
+        CancellationToken cancellation)
+    {
+        RequireMemory(config, recipe);
+        CheckpointWriter.RequireReplaceable(ModelDirectory, settings.Overwrite || Directory.Exists(Path.Combine(settings.Save, "pretrain")));
+        ParameterSource initial = given is null ? (spec, values) => ClipInitialization.Fill(config, settings.Seed, spec, values) : given.Read;
+        NormalizationTable table = new(preprocess.Mean.AsSpan(), preprocess.Std.AsSpan());
+        using VisionTransformer images = new(device, config, table.Values);
+        using ContrastiveTrainer trainer = new(device, config, images, new TextTransformer(device, config), initial, Caption, recipe);
+        BatchOptions batches = new(recipe.BatchSize, config.Vision.ImageSize) { Workers = settings.Workers, SkipBadImages = settings.SkipBadImages };
+        TrainingEvents reports = new() { Note = events.Note, Progress = events.Training };
+        TrainingRun run = new(recipe.Plan, batches, Path.Combine(settings.Save, "pretrain"), settings.Overwrite, reports);
+        run.Run(trainer, dataset, cancellation);
+        Dictionary<string, string> metadata = new() { ["pretrain_settings"] = recipe.Plan.Settings, ["command"] = settings.Command };
+        CheckpointWriter.Save(
+            ModelDirectory, config, preprocess, trainer.Parameters.Fetch, metadata: metadata, tokenizerDirectory: vocabulary, overwrite: true);
+        events.Note?.Invoke($"saved {ModelDirectory}");
+
+        int[] Caption(int label, int index, int epoch)
+        {
+            SampleRandom random = SampleRandom.ForSample(~(long)settings.Seed, epoch, index);
+            return texts[label][random.NextInt(texts[label].Length)];
+        }
+    }
+
+    private void RequireMemory(ClipConfig config, ContrastiveSettings recipe)
+    {
+        long needed = MemoryPlan.Pretraining(config, recipe.BatchSize, recipe.MicroBatch).Sum(role => role.Bytes);
+        if (needed > device.MemoryBytes)
+            throw new InputException(string.Create(
+                CultureInfo.InvariantCulture,
+                $"--micro-batch {recipe.MicroBatch}: training needs {needed >> 20} MiB, {device.Name} has {device.MemoryBytes >> 20} MiB; use a smaller one"));
+    }
+}
