@@ -86,9 +86,9 @@ internal sealed class DemoData(string root, long seed, int imageSize)
     {
         int colour = random.NextInt(Colours.Length), background = OtherThan(colour, ref random), size = random.NextInt(Sizes.Length);
         Drawing drawing = Background(Colours[background].Colour, ref random);
-        float scale = size == 0 ? Between(0.35f, 0.5f, ref random) : Between(0.6f, 0.85f, ref random), room = 0.95f - scale;
+        float scale = size == 0 ? Between(0.45f, 0.58f, ref random) : Between(0.7f, 0.9f, ref random), room = 0.5f * (1 - scale);
         Vector2 centre = new(Between(-room, room, ref random), Between(-room, room, ref random));
-        drawing.Paint(Figures.Shapes[label].Figure, new Placement(centre, scale, Between(-0.3f, 0.3f, ref random)), Vary(Colours[colour].Colour, ref random));
+        drawing.Paint(Figures.Shapes[label].Figure, new Placement(centre, scale, Between(-0.2f, 0.2f, ref random)), Vary(Colours[colour].Colour, ref random));
         drawing.AddNoise(0.1f, ref random);
         string name = Figures.Shapes[label].Name;
         string what = random.NextInt(3) switch

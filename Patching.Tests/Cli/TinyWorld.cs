@@ -137,7 +137,8 @@ internal sealed partial class TinyWorld : IDisposable
         }
     }
 
-    private static string[] Defaults(string[] start, (string Flag, string Value)[] defaults, string[] more) =>
+    /// <summary>A command with default flags, those left out that are given.</summary>
+    public static string[] Defaults(string[] start, (string Flag, string Value)[] defaults, string[] more) =>
         [.. start, .. defaults.Where(pair => !more.Contains(pair.Flag)).SelectMany(pair => (string[])[pair.Flag, pair.Value]), .. more];
 
     private static string MakeTemplate()
