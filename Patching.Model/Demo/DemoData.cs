@@ -84,8 +84,8 @@ internal sealed class DemoData(string root, long seed, int imageSize)
 
     private (Drawing Picture, string What) Shape(int label, ref SampleRandom random)
     {
-        int colour = random.NextInt(Colours.Length), background = OtherThan(colour, ref random), size = random.NextInt(Sizes.Length);
-        Drawing drawing = Background(Colours[background].Colour, ref random);
+        int colour = random.NextInt(Colours.Length), size = random.NextInt(Sizes.Length);
+        Drawing drawing = Background(ref random);
         float scale = size == 0 ? Between(0.45f, 0.58f, ref random) : Between(0.7f, 0.9f, ref random), room = 0.5f * (1 - scale);
         Vector2 centre = new(Between(-room, room, ref random), Between(-room, room, ref random));
         drawing.Paint(Figures.Shapes[label].Figure, new Placement(centre, scale, Between(-0.2f, 0.2f, ref random)), Vary(Colours[colour].Colour, ref random));
@@ -102,8 +102,8 @@ internal sealed class DemoData(string root, long seed, int imageSize)
 
     private (Drawing Picture, string What) DisplayDigit(int digit, ref SampleRandom random)
     {
-        int colour = random.NextInt(Colours.Length), background = OtherThan(colour, ref random);
-        Drawing drawing = Background(Colours[background].Colour, ref random);
+        int colour = random.NextInt(Colours.Length);
+        Drawing drawing = Background(ref random);
         SignedDistance figure = Figures.DisplayDigit(digit, Between(0.09f, 0.15f, ref random));
         float scale = Between(0.5f, 0.85f, ref random), room = 0.95f - scale;
         Vector2 centre = new(Between(-room, room, ref random), Between(-room, room, ref random));
@@ -127,11 +127,12 @@ internal sealed class DemoData(string root, long seed, int imageSize)
         return drawing;
     }
 
-    // A colour that changes a little from one corner to the other.
-    private Drawing Background(Vector3 colour, ref SampleRandom random)
+    // Grey that changes a little from one side to the other, between the darkest and the lightest of the colours.
+    private Drawing Background(ref SampleRandom random)
     {
-        Drawing drawing = new(imageSize, Vary(colour, ref random));
-        Vector3 shade = Vary(colour, ref random);
+        Vector3 grey = new(Between(0.4f, 0.7f, ref random));
+        Drawing drawing = new(imageSize, Vary(grey, ref random));
+        Vector3 shade = Vary(grey, ref random);
         float angle = Between(0, 2 * MathF.PI, ref random);
         Vector2 direction = new(MathF.Cos(angle), MathF.Sin(angle));
         drawing.Paint(point => Vector2.Dot(point, direction), new Placement(Vector2.Zero, 1), shade);
@@ -143,8 +144,6 @@ internal sealed class DemoData(string root, long seed, int imageSize)
         long hash = name.Aggregate(17L, (sum, c) => unchecked(sum * 31 + c));
         return SampleRandom.ForSample(seed ^ hash, 0, index);
     }
-
-    private static int OtherThan(int colour, ref SampleRandom random) => (colour + 1 + random.NextInt(Colours.Length - 1)) % Colours.Length;
 
     private static Vector3 Vary(Vector3 colour, ref SampleRandom random) =>
         colour + new Vector3(Between(-0.06f, 0.06f, ref random), Between(-0.06f, 0.06f, ref random), Between(-0.06f, 0.06f, ref random));

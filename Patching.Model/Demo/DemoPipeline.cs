@@ -79,7 +79,7 @@ public sealed class DemoPipeline
         Save = Path.Combine(settings.Output, "pretrained"),
         Epochs = settings.PretrainEpochs,
         BatchSize = settings.Quick ? 64 : 128,
-        LearningRate = 2e-3,
+        LearningRate = 1e-3,
         WeightDecay = 0.1,
         VocabularySize = 700,
         Seed = settings.Seed,

@@ -19,7 +19,7 @@ public sealed record DemoSettings(string Output, int Seed, bool Quick)
     public int Test => Quick ? 100 : 1000;
 
     /// <summary>Passes over the captioned pictures.</summary>
-    public int PretrainEpochs => Quick ? 1 : 12;
+    public int PretrainEpochs => Quick ? 1 : 16;
 
     /// <summary>Passes over the patching task.</summary>
     public int FinetuneEpochs => Quick ? 1 : 10;
