@@ -143,7 +143,8 @@ internal static class ControlFlow
         return [.. order];
     }
 
-    private static IEnumerable<int> Successors(Operation[] code, int i)
+    /// <summary>The instructions that may follow; the number of instructions for the end.</summary>
+    public static IEnumerable<int> Successors(Operation[] code, int i)
     {
         Operation operation = code[i];
         if (operation is Jump jump)
