@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using ILGPU;
-using ILGPU.Runtime;
 
 // ILGPU generates its launchers in an assembly of this name, and they take the coefficients of a step as an argument.
 [assembly: InternalsVisibleTo("ILGPURuntime")]
