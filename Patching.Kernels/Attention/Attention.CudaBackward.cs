@@ -1,0 +1,159 @@
+using System.Runtime.CompilerServices;
+using ILGPU;
+
+namespace Patching.Kernels;
+
+/// <content>
+/// The backward pass on tensor cores for more than 64 tokens: one kernel whose rows are queries (dq, and delta on the way), one whose rows are keys (dk, dv).
+/// Each recomputes P from L, so nothing is added up by two groups.
+/// </content>
+public static partial class Attention
+{
+    private static void QueryGradient64(
+        ArrayView<Word4> dqkv, ArrayView<float> delta, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv, ArrayView<float> logSumExp,
+        AttentionShape shape, int causal) =>
+        QueryGradientTiles<Fragments64, Accumulator64>(dqkv, delta, dy, y, qkv, logSumExp, shape, causal, 64);
+
+    private static void QueryGradient80(
+        ArrayView<Word4> dqkv, ArrayView<float> delta, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv, ArrayView<float> logSumExp,
+        AttentionShape shape, int causal) =>
+        QueryGradientTiles<Fragments80, Accumulator80>(dqkv, delta, dy, y, qkv, logSumExp, shape, causal, 80);
+
+    private static void QueryGradient128(
+        ArrayView<Word4> dqkv, ArrayView<float> delta, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv, ArrayView<float> logSumExp,
+        AttentionShape shape, int causal) =>
+        QueryGradientTiles<Fragments128, Accumulator128>(dqkv, delta, dy, y, qkv, logSumExp, shape, causal, 128);
+
+    private static void KeyValueGradient64(
+        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> qkv, ArrayView<float> logSumExp, ArrayView<float> delta, AttentionShape shape, int causal) =>
+        KeyValueGradientTiles<Accumulator64>(dqkv, dy, qkv, logSumExp, delta, shape, causal, 64);
+
+    private static void KeyValueGradient80(
+        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> qkv, ArrayView<float> logSumExp, ArrayView<float> delta, AttentionShape shape, int causal) =>
+        KeyValueGradientTiles<Accumulator80>(dqkv, dy, qkv, logSumExp, delta, shape, causal, 80);
+
+    private static void KeyValueGradient128(
+        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> qkv, ArrayView<float> logSumExp, ArrayView<float> delta, AttentionShape shape, int causal) =>
+        KeyValueGradientTiles<Accumulator128>(dqkv, dy, qkv, logSumExp, delta, shape, causal, 128);
+
+    /// <summary>
+    /// A group's queries against all keys: <c>S = Q K^T</c>, <c>dP = dY V^T</c>, <c>dS = P (dP - delta)</c>, <c>dQ += dS K</c>. Rows of q and dy stay in registers;
+    /// y comes once, where the second stage will be, for <c>delta = dy . y</c>.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void QueryGradientTiles<TRows, TColumns>(
+        ArrayView<Word4> dqkv, ArrayView<float> delta, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv, ArrayView<float> logSumExp,
+        AttentionShape shape, int causal, int width)
+        where TRows : unmanaged
+        where TColumns : unmanaged
+    {
+        Place place = Locate(shape, width);
+        int groupRows = Group.DimX / 2;
+        uint tileBytes = (uint)(TileRows * 2 * width), groupBytes = (uint)(groupRows * 2 * width);
+        uint queryRows = place.Shared, outputRows = queryRows + groupBytes, current = outputRows + groupBytes, other = current + 2 * tileBytes;
+        HeadRows q = Projection(place.Pair, 0, shape), k = Projection(place.Pair, 1, shape), v = Projection(place.Pair, 2, shape);
+        HeadRows head = Output(place.Pair, shape);
+        int keys = causal != 0 ? IntrinsicMath.Min(shape.Tokens, place.FirstOfGroup + groupRows) : shape.Tokens;
+        CopyRows(queryRows, groupBytes, qkv, q, dy, head, place.FirstOfGroup, groupRows, shape, width);
+        CopyRows(other, y, head, place.FirstOfGroup, groupRows, shape, width);
+        CopyRows(current, tileBytes, qkv, k, qkv, v, 0, TileRows, shape, width);
+        WaitForTile();
+
+        uint rowLane = SwizzledRows.RowLane(place.Lane, width), columnLane = SwizzledRows.ColumnLane(place.Lane, width);
+        TRows queries = WarpMatrix.LoadRows<TRows>(queryRows + place.OwnRows + rowLane);
+        TRows gradients = WarpMatrix.LoadRows<TRows>(outputRows + place.OwnRows + rowLane);
+        Float2 dots = WarpMatrix.RowDots(gradients, WarpMatrix.LoadRows<TRows>(other + place.OwnRows + rowLane));
+        float deltaUpper = WarpMatrix.QuadSum(dots.X), deltaLower = WarpMatrix.QuadSum(dots.Y);
+        int upper = place.First + place.Row, lower = upper + 8, firstOfPair = place.Pair * shape.Tokens;
+        float logUpper = 0, logLower = 0;
+        if (upper < shape.Tokens) logUpper = -Log2OfE * logSumExp[firstOfPair + upper];
+        if (lower < shape.Tokens) logLower = -Log2OfE * logSumExp[firstOfPair + lower];
+        if (place.Column == 0 && upper < shape.Tokens) delta[firstOfPair + upper] = deltaUpper;
+        if (place.Column == 0 && lower < shape.Tokens) delta[firstOfPair + lower] = deltaLower;
+        // The rows of y have been read; the second stage may overwrite them.
+        Group.Barrier();
+
+        TColumns dq = default;
+        float scale = Scale(shape);
+        for (int key = 0; key < keys; key += TileRows)
+        {
+            if (key + TileRows < keys) CopyRows(other, tileBytes, qkv, k, qkv, v, key + TileRows, TileRows, shape, width);
+            if (place.First < shape.Tokens && (causal == 0 || key < place.First + WarpRows))
+            {
+                Accumulator64 p = WarpMatrix.ProductTransposed(queries, current + columnLane);
+                p = WarpMatrix.Exponentials(HideKeys(p, key, place, shape, causal), scale * Log2OfE, logUpper, logLower);
+                Accumulator64 dp = WarpMatrix.ProductTransposed(gradients, current + tileBytes + columnLane);
+                Fragments64 ds = WarpMatrix.Round(WarpMatrix.SoftmaxGradient(p, dp, deltaUpper, deltaLower));
+                dq = WarpMatrix.AddProduct(dq, ds, current + rowLane);
+            }
+            WaitForTile();
+            uint used = current;
+            current = other;
+            other = used;
+        }
+        if (place.First < shape.Tokens)
+            WriteRows(dqkv, q, WarpMatrix.ScaleRows(dq, scale, scale), queryRows + place.OwnRows, place, shape, width);
+    }
+
+    /// <summary>
+    /// A group's keys against all queries, transposed, so that what the products need on the left is already in the right registers: <c>S^T = K Q^T</c>,
+    /// <c>dV += P^T dY</c>, <c>dP^T = V dY^T</c>, <c>dK += dS^T Q</c>. L and delta now belong to columns and come with the tile. Queries past the end have L = 0,
+    /// q = 0 and dy = 0, so their P = 1 adds nothing.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void KeyValueGradientTiles<TColumns>(
+        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> qkv, ArrayView<float> logSumExp, ArrayView<float> delta, AttentionShape shape, int causal,
+        int width)
+        where TColumns : unmanaged
+    {
+        Place place = Locate(shape, width);
+        int groupRows = Group.DimX / 2;
+        const uint numberBytes = TileRows * sizeof(float);
+        uint tileBytes = (uint)(TileRows * 2 * width), groupBytes = (uint)(groupRows * 2 * width);
+        uint keyRows = place.Shared, valueRows = keyRows + groupBytes, current = valueRows + groupBytes, other = current + 2 * tileBytes + 2 * numberBytes;
+        HeadRows q = Projection(place.Pair, 0, shape), k = Projection(place.Pair, 1, shape), v = Projection(place.Pair, 2, shape);
+        HeadRows head = Output(place.Pair, shape);
+        int first = causal != 0 ? place.FirstOfGroup / TileRows * TileRows : 0;
+        CopyRows(keyRows, groupBytes, qkv, k, qkv, v, place.FirstOfGroup, groupRows, shape, width);
+        CopyQueries(current, qkv, q, dy, head, logSumExp, delta, place.Pair, first, shape, width);
+        WaitForTile();
+
+        uint rowLane = SwizzledRows.RowLane(place.Lane, width), columnLane = SwizzledRows.ColumnLane(place.Lane, width);
+        TColumns dk = default, dv = default;
+        float scale = Scale(shape);
+        for (int query = first; query < shape.Tokens; query += TileRows)
+        {
+            if (query + TileRows < shape.Tokens)
+                CopyQueries(other, qkv, q, dy, head, logSumExp, delta, place.Pair, query + TileRows, shape, width);
+            if (place.First < shape.Tokens && (causal == 0 || query + TileRows > place.First))
+            {
+                uint gradients = current + tileBytes, numbers = gradients + tileBytes + (uint)(place.Column * sizeof(float));
+                Accumulator64 p = WarpMatrix.ProductTransposed(keyRows + place.OwnRows + rowLane, current + columnLane, width);
+                p = WarpMatrix.ColumnExponentials(HideQueries(p, query, place, causal), scale * Log2OfE, numbers);
+                dv = WarpMatrix.AddProduct(dv, WarpMatrix.Round(p), gradients + rowLane);
+                Accumulator64 dp = WarpMatrix.ProductTransposed(valueRows + place.OwnRows + rowLane, gradients + columnLane, width);
+                Fragments64 ds = WarpMatrix.Round(WarpMatrix.ColumnSoftmaxGradient(p, dp, numbers + numberBytes));
+                dk = WarpMatrix.AddProduct(dk, ds, current + rowLane);
+            }
+            WaitForTile();
+            uint used = current;
+            current = other;
+            other = used;
+        }
+        if (place.First >= shape.Tokens) return;
+        WriteRows(dqkv, k, WarpMatrix.ScaleRows(dk, scale, scale), keyRows + place.OwnRows, place, shape, width);
+        WriteRows(dqkv, v, dv, valueRows + place.OwnRows, place, shape, width);
+    }
+
+    /// <summary>Starts to copy a tile of queries: rows of q, rows of dy, L and delta.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void CopyQueries(
+        uint stage, ArrayView<Word4> qkv, HeadRows q, ArrayView<Word4> dy, HeadRows head, ArrayView<float> logSumExp, ArrayView<float> delta, int pair, int first,
+        AttentionShape shape, int width)
+    {
+        uint tileBytes = (uint)(TileRows * 2 * width), numbers = stage + 2 * tileBytes;
+        CopyRows(stage, tileBytes, qkv, q, dy, head, first, TileRows, shape, width);
+        CopyNumbers(numbers, logSumExp, pair, first, shape);
+        CopyNumbers(numbers + TileRows * sizeof(float), delta, pair, first, shape);
+    }
+}
