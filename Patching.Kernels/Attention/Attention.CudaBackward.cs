@@ -59,7 +59,7 @@ public static partial class Attention
         CopyRows(current, tileBytes, qkv, k, qkv, v, 0, TileRows, shape, width);
         WaitForTile();
 
-        uint rowLane = SwizzledRows.RowLane(place.Lane, width), columnLane = SwizzledRows.ColumnLane(place.Lane, width);
+        uint rowLane = SwizzledRows.RowLane(place.Lane, width);
         TRows queries = WarpMatrix.LoadRows<TRows>(queryRows + place.OwnRows + rowLane);
         TRows gradients = WarpMatrix.LoadRows<TRows>(outputRows + place.OwnRows + rowLane);
         Float2 dots = WarpMatrix.RowDots(gradients, WarpMatrix.LoadRows<TRows>(other + place.OwnRows + rowLane));
@@ -73,18 +73,19 @@ public static partial class Attention
         // The rows of y have been read; the second stage may overwrite them.
         Group.Barrier();
 
+        QueryRows<TRows> rows = new(queries, gradients, logUpper, logLower, deltaUpper, deltaLower);
         TColumns dq = default;
         float scale = Scale(shape);
         for (int key = 0; key < keys; key += TileRows)
         {
-            if (key + TileRows < keys) CopyRows(other, tileBytes, qkv, k, qkv, v, key + TileRows, TileRows, shape, width);
+            int next = key + TileRows;
+            if (next < keys) CopyRows(other, tileBytes, qkv, k, qkv, v, next, RowsOfTile(keys - next), shape, width);
             if (place.First < shape.Tokens && (causal == 0 || key < place.First + WarpRows))
             {
-                Accumulator64 p = WarpMatrix.ProductTransposed(queries, current + columnLane);
-                p = WarpMatrix.Exponentials(HideKeys(p, key, place, shape, causal), scale * Log2OfE, logUpper, logLower);
-                Accumulator64 dp = WarpMatrix.ProductTransposed(gradients, current + tileBytes + columnLane);
-                Fragments64 ds = WarpMatrix.Round(WarpMatrix.SoftmaxGradient(p, dp, deltaUpper, deltaLower));
-                dq = WarpMatrix.AddProduct(dq, ds, current + rowLane);
+                uint values = current + tileBytes;
+                dq = keys - key > WarpRows
+                    ? AddKeyGradients<TRows, TColumns, Accumulator64, Fragments64>(dq, rows, current, values, key, TileRows, scale, place, shape, causal, width)
+                    : AddKeyGradients<TRows, TColumns, Accumulator16, Fragments16>(dq, rows, current, values, key, WarpRows, scale, place, shape, causal, width);
             }
             WaitForTile();
             uint used = current;
@@ -93,6 +94,32 @@ public static partial class Attention
         }
         if (place.First < shape.Tokens)
             WriteRows(dqkv, q, WarpMatrix.ScaleRows(dq, scale, scale), queryRows + place.OwnRows, place, shape, width);
+    }
+
+    /// <summary>What a warp holds of its 16 queries.</summary>
+    /// <param name="Queries">q.</param>
+    /// <param name="Gradients">dy.</param>
+    /// <param name="LogUpper">-log2(e) L of row g.</param>
+    /// <param name="LogLower">The same of row g + 8.</param>
+    /// <param name="DeltaUpper">Delta of row g.</param>
+    /// <param name="DeltaLower">The same of row g + 8.</param>
+    private readonly record struct QueryRows<TRows>(TRows Queries, TRows Gradients, float LogUpper, float LogLower, float DeltaUpper, float DeltaLower)
+        where TRows : unmanaged;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TColumns AddKeyGradients<TRows, TColumns, TScores, TWeights>(
+        TColumns dq, QueryRows<TRows> rows, uint keys, uint values, int firstKey, int count, float scale, Place place, AttentionShape shape, int causal, int width)
+        where TRows : unmanaged
+        where TColumns : unmanaged
+        where TScores : unmanaged
+        where TWeights : unmanaged
+    {
+        uint columnLane = SwizzledRows.ColumnLane(place.Lane, width);
+        TScores s = WarpMatrix.ProductTransposed<TRows, TScores>(rows.Queries, keys + columnLane);
+        TScores p = WarpMatrix.Exponentials(HideKeys(s, firstKey, count, place, shape, causal), scale * Log2OfE, rows.LogUpper, rows.LogLower);
+        TScores dp = WarpMatrix.ProductTransposed<TRows, TScores>(rows.Gradients, values + columnLane);
+        TScores ds = WarpMatrix.SoftmaxGradient(p, dp, rows.DeltaUpper, rows.DeltaLower);
+        return WarpMatrix.AddProduct(dq, WarpMatrix.Round<TScores, TWeights>(ds), keys + SwizzledRows.RowLane(place.Lane, width));
     }
 
     /// <summary>
@@ -115,25 +142,20 @@ public static partial class Attention
         HeadRows head = Output(place.Pair, shape);
         int first = causal != 0 ? place.FirstOfGroup / TileRows * TileRows : 0;
         CopyRows(keyRows, groupBytes, qkv, k, qkv, v, place.FirstOfGroup, groupRows, shape, width);
-        CopyQueries(current, qkv, q, dy, head, logSumExp, delta, place.Pair, first, shape, width);
+        CopyQueries(current, qkv, q, dy, head, logSumExp, delta, place.Pair, first, TileRows, shape, width);
         WaitForTile();
 
-        uint rowLane = SwizzledRows.RowLane(place.Lane, width), columnLane = SwizzledRows.ColumnLane(place.Lane, width);
-        TColumns dk = default, dv = default;
+        KeyRows<TColumns> rows = default;
         float scale = Scale(shape);
         for (int query = first; query < shape.Tokens; query += TileRows)
         {
-            if (query + TileRows < shape.Tokens)
-                CopyQueries(other, qkv, q, dy, head, logSumExp, delta, place.Pair, query + TileRows, shape, width);
+            int next = query + TileRows;
+            if (next < shape.Tokens) CopyQueries(other, qkv, q, dy, head, logSumExp, delta, place.Pair, next, RowsOfTile(shape.Tokens - next), shape, width);
             if (place.First < shape.Tokens && (causal == 0 || query + TileRows > place.First))
             {
-                uint gradients = current + tileBytes, numbers = gradients + tileBytes + (uint)(place.Column * sizeof(float));
-                Accumulator64 p = WarpMatrix.ProductTransposed(keyRows + place.OwnRows + rowLane, current + columnLane, width);
-                p = WarpMatrix.ColumnExponentials(HideQueries(p, query, place, causal), scale * Log2OfE, numbers);
-                dv = WarpMatrix.AddProduct(dv, WarpMatrix.Round(p), gradients + rowLane);
-                Accumulator64 dp = WarpMatrix.ProductTransposed(valueRows + place.OwnRows + rowLane, gradients + columnLane, width);
-                Fragments64 ds = WarpMatrix.Round(WarpMatrix.ColumnSoftmaxGradient(p, dp, numbers + numberBytes));
-                dk = WarpMatrix.AddProduct(dk, ds, current + rowLane);
+                rows = shape.Tokens - query > WarpRows
+                    ? AddQueries<TColumns, Accumulator64, Fragments64>(rows, keyRows, valueRows, current, query, scale, place, causal, width)
+                    : AddQueries<TColumns, Accumulator16, Fragments16>(rows, keyRows, valueRows, current, query, scale, place, causal, width);
             }
             WaitForTile();
             uint used = current;
@@ -141,18 +163,41 @@ public static partial class Attention
             other = used;
         }
         if (place.First >= shape.Tokens) return;
-        WriteRows(dqkv, k, WarpMatrix.ScaleRows(dk, scale, scale), keyRows + place.OwnRows, place, shape, width);
-        WriteRows(dqkv, v, dv, valueRows + place.OwnRows, place, shape, width);
+        WriteRows(dqkv, k, WarpMatrix.ScaleRows(rows.Keys, scale, scale), keyRows + place.OwnRows, place, shape, width);
+        WriteRows(dqkv, v, rows.Values, valueRows + place.OwnRows, place, shape, width);
+    }
+
+    /// <summary>What a warp adds up for its 16 keys.</summary>
+    /// <param name="Keys">dk, before the scale.</param>
+    /// <param name="Values">dv.</param>
+    private record struct KeyRows<TColumns>(TColumns Keys, TColumns Values)
+        where TColumns : unmanaged;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static KeyRows<TColumns> AddQueries<TColumns, TScores, TWeights>(
+        KeyRows<TColumns> rows, uint keyRows, uint valueRows, uint queries, int firstQuery, float scale, Place place, int causal, int width)
+        where TColumns : unmanaged
+        where TScores : unmanaged
+        where TWeights : unmanaged
+    {
+        uint rowLane = SwizzledRows.RowLane(place.Lane, width), columnLane = SwizzledRows.ColumnLane(place.Lane, width);
+        uint tileBytes = (uint)(TileRows * 2 * width), gradients = queries + tileBytes, numbers = gradients + tileBytes + (uint)(place.Column * sizeof(float));
+        TScores s = WarpMatrix.ProductTransposed<TScores>(keyRows + place.OwnRows + rowLane, queries + columnLane, width);
+        TScores p = WarpMatrix.ColumnExponentials(HideQueries(s, firstQuery, place, causal), scale * Log2OfE, numbers);
+        TColumns dv = WarpMatrix.AddProduct(rows.Values, WarpMatrix.Round<TScores, TWeights>(p), gradients + rowLane);
+        TScores dp = WarpMatrix.ProductTransposed<TScores>(valueRows + place.OwnRows + rowLane, gradients + columnLane, width);
+        TScores ds = WarpMatrix.ColumnSoftmaxGradient(p, dp, numbers + TileRows * sizeof(float));
+        return new(WarpMatrix.AddProduct(rows.Keys, WarpMatrix.Round<TScores, TWeights>(ds), queries + rowLane), dv);
     }
 
     /// <summary>Starts to copy a tile of queries: rows of q, rows of dy, L and delta.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void CopyQueries(
         uint stage, ArrayView<Word4> qkv, HeadRows q, ArrayView<Word4> dy, HeadRows head, ArrayView<float> logSumExp, ArrayView<float> delta, int pair, int first,
-        AttentionShape shape, int width)
+        int count, AttentionShape shape, int width)
     {
         uint tileBytes = (uint)(TileRows * 2 * width), numbers = stage + 2 * tileBytes;
-        CopyRows(stage, tileBytes, qkv, q, dy, head, first, TileRows, shape, width);
+        CopyRows(stage, tileBytes, qkv, q, dy, head, first, count, shape, width);
         CopyNumbers(numbers, logSumExp, pair, first, shape);
         CopyNumbers(numbers + TileRows * sizeof(float), delta, pair, first, shape);
     }

@@ -44,36 +44,57 @@ public static partial class Attention
         WaitForTile();
 
         TRows queries = WarpMatrix.LoadRows<TRows>(own + SwizzledRows.RowLane(place.Lane, width));
-        TColumns output = default;
         float scale = Scale(shape) * Log2OfE;
-        float maxUpper = float.NegativeInfinity, maxLower = float.NegativeInfinity, sumUpper = 0, sumLower = 0;
+        OnlineSoftmax<TColumns> rows = new(default, float.NegativeInfinity, float.NegativeInfinity, 0, 0);
         uint current = tiles, other = tiles + 2 * tileBytes;
         for (int key = 0; key < keys; key += TileRows)
         {
-            if (key + TileRows < keys) CopyRows(other, tileBytes, qkv, k, qkv, v, key + TileRows, TileRows, shape, width);
+            int next = key + TileRows;
+            if (next < keys) CopyRows(other, tileBytes, qkv, k, qkv, v, next, RowsOfTile(keys - next), shape, width);
             // A warp without queries only copies; when causal, one whose queries all come before the tile has nothing to see in it.
             if (place.First < shape.Tokens && (causal == 0 || key < place.First + WarpRows))
             {
-                Accumulator64 s = WarpMatrix.ProductTransposed(queries, current + SwizzledRows.ColumnLane(place.Lane, width));
-                s = HideKeys(s, key, place, shape, causal);
-                Float2 tileMax = WarpMatrix.RowMaximum(s);
-                float newUpper = IntrinsicMath.Max(maxUpper, tileMax.X), newLower = IntrinsicMath.Max(maxLower, tileMax.Y);
-                float shrinkUpper = PtxMath.Exp2(scale * (maxUpper - newUpper)), shrinkLower = PtxMath.Exp2(scale * (maxLower - newLower));
-                Accumulator64 p = WarpMatrix.Exponentials(s, scale, -scale * newUpper, -scale * newLower);
-                Float2 tileSum = WarpMatrix.RowSums(p);
-                sumUpper = shrinkUpper * sumUpper + tileSum.X;
-                sumLower = shrinkLower * sumLower + tileSum.Y;
-                output = WarpMatrix.ScaleRows(output, shrinkUpper, shrinkLower);
-                output = WarpMatrix.AddProduct(output, WarpMatrix.Round(p), current + tileBytes + SwizzledRows.RowLane(place.Lane, width));
-                maxUpper = newUpper;
-                maxLower = newLower;
+                uint values = current + tileBytes;
+                rows = keys - key > WarpRows
+                    ? AddKeys<TRows, TColumns, Accumulator64, Fragments64>(rows, queries, current, values, key, TileRows, scale, place, shape, causal, width)
+                    : AddKeys<TRows, TColumns, Accumulator16, Fragments16>(rows, queries, current, values, key, WarpRows, scale, place, shape, causal, width);
             }
             WaitForTile();
             uint used = current;
             current = other;
             other = used;
         }
-        FinishRows(y, logSumExp, output, maxUpper, maxLower, sumUpper, sumLower, scale, own, place, shape, save, width);
+        FinishRows(y, logSumExp, rows, scale, own, place, shape, save, width);
+    }
+
+    /// <summary>What a lane holds of rows g and g + 8 after some of the keys.</summary>
+    /// <param name="Output">Sum of <c>2^(scale (s - max)) v</c>.</param>
+    /// <param name="MaxUpper">Largest score so far, of row g.</param>
+    /// <param name="MaxLower">The same of row g + 8.</param>
+    /// <param name="SumUpper">Sum of <c>2^(scale (s - max))</c> over the lane's own columns, row g.</param>
+    /// <param name="SumLower">The same of row g + 8.</param>
+    private record struct OnlineSoftmax<TColumns>(TColumns Output, float MaxUpper, float MaxLower, float SumUpper, float SumLower)
+        where TColumns : unmanaged;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static OnlineSoftmax<TColumns> AddKeys<TRows, TColumns, TScores, TWeights>(
+        OnlineSoftmax<TColumns> rows, TRows queries, uint keys, uint values, int firstKey, int count, float scale, Place place, AttentionShape shape, int causal,
+        int width)
+        where TRows : unmanaged
+        where TColumns : unmanaged
+        where TScores : unmanaged
+        where TWeights : unmanaged
+    {
+        TScores s = WarpMatrix.ProductTransposed<TRows, TScores>(queries, keys + SwizzledRows.ColumnLane(place.Lane, width));
+        s = HideKeys(s, firstKey, count, place, shape, causal);
+        Float2 tileMax = WarpMatrix.RowMaximum(s);
+        float maxUpper = IntrinsicMath.Max(rows.MaxUpper, tileMax.X), maxLower = IntrinsicMath.Max(rows.MaxLower, tileMax.Y);
+        float shrinkUpper = PtxMath.Exp2(scale * (rows.MaxUpper - maxUpper)), shrinkLower = PtxMath.Exp2(scale * (rows.MaxLower - maxLower));
+        TScores p = WarpMatrix.Exponentials(s, scale, -scale * maxUpper, -scale * maxLower);
+        Float2 sums = WarpMatrix.RowSums(p);
+        TColumns output = WarpMatrix.ScaleRows(rows.Output, shrinkUpper, shrinkLower);
+        output = WarpMatrix.AddProduct(output, WarpMatrix.Round<TScores, TWeights>(p), values + SwizzledRows.RowLane(place.Lane, width));
+        return new(output, maxUpper, maxLower, shrinkUpper * rows.SumUpper + sums.X, shrinkLower * rows.SumLower + sums.Y);
     }
 
     /// <summary>At most 64 tokens, such as ViT-B/32's 50: one tile is everything, so there is no loop and nothing to rescale.</summary>
@@ -91,30 +112,29 @@ public static partial class Attention
 
         float scale = Scale(shape) * Log2OfE;
         TRows queries = WarpMatrix.LoadRows<TRows>(own + SwizzledRows.RowLane(place.Lane, width));
-        Accumulator64 s = WarpMatrix.ProductTransposed(queries, k + SwizzledRows.ColumnLane(place.Lane, width));
-        s = HideKeys(s, 0, place, shape, causal);
+        Accumulator64 s = WarpMatrix.ProductTransposed<TRows, Accumulator64>(queries, k + SwizzledRows.ColumnLane(place.Lane, width));
+        s = HideKeys(s, 0, TileRows, place, shape, causal);
         Float2 max = WarpMatrix.RowMaximum(s);
         Accumulator64 p = WarpMatrix.Exponentials(s, scale, -scale * max.X, -scale * max.Y);
         Float2 sum = WarpMatrix.RowSums(p);
-        TColumns output = WarpMatrix.AddProduct(default(TColumns), WarpMatrix.Round(p), v + SwizzledRows.RowLane(place.Lane, width));
-        FinishRows(y, logSumExp, output, max.X, max.Y, sum.X, sum.Y, scale, own, place, shape, save, width);
+        Fragments64 weights = WarpMatrix.Round<Accumulator64, Fragments64>(p);
+        TColumns output = WarpMatrix.AddProduct(default(TColumns), weights, v + SwizzledRows.RowLane(place.Lane, width));
+        FinishRows(y, logSumExp, new OnlineSoftmax<TColumns>(output, max.X, max.Y, sum.X, sum.Y), scale, own, place, shape, save, width);
     }
 
     /// <summary>Divides by the sums and writes y; writes <c>L = ln2 (scale m + log2 sum)</c>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void FinishRows<TColumns>(
-        ArrayView<Word4> y, ArrayView<float> logSumExp, TColumns output, float maxUpper, float maxLower, float sumUpper, float sumLower, float scale, uint own,
-        Place place, AttentionShape shape, int save, int width)
+        ArrayView<Word4> y, ArrayView<float> logSumExp, OnlineSoftmax<TColumns> rows, float scale, uint own, Place place, AttentionShape shape, int save, int width)
         where TColumns : unmanaged
     {
         if (place.First >= shape.Tokens) return;
-        sumUpper = WarpMatrix.QuadSum(sumUpper);
-        sumLower = WarpMatrix.QuadSum(sumLower);
-        output = WarpMatrix.ScaleRows(output, PtxMath.Reciprocal(sumUpper), PtxMath.Reciprocal(sumLower));
+        float sumUpper = WarpMatrix.QuadSum(rows.SumUpper), sumLower = WarpMatrix.QuadSum(rows.SumLower);
+        TColumns output = WarpMatrix.ScaleRows(rows.Output, PtxMath.Reciprocal(sumUpper), PtxMath.Reciprocal(sumLower));
         WriteRows(y, Output(place.Pair, shape), output, own, place, shape, width);
         int upper = place.First + place.Row, lower = upper + 8, firstOfPair = place.Pair * shape.Tokens;
         if (save == 0 || place.Column != 0) return;
-        if (upper < shape.Tokens) logSumExp[firstOfPair + upper] = LogOf2 * (scale * maxUpper + PtxMath.Log2(sumUpper));
-        if (lower < shape.Tokens) logSumExp[firstOfPair + lower] = LogOf2 * (scale * maxLower + PtxMath.Log2(sumLower));
+        if (upper < shape.Tokens) logSumExp[firstOfPair + upper] = LogOf2 * (scale * rows.MaxUpper + PtxMath.Log2(sumUpper));
+        if (lower < shape.Tokens) logSumExp[firstOfPair + lower] = LogOf2 * (scale * rows.MaxLower + PtxMath.Log2(sumLower));
     }
 }

@@ -46,12 +46,12 @@ public static partial class Attention
 
         float scale = Scale(shape);
         uint columnNumbers = (uint)(place.Column * sizeof(float));
-        Accumulator64 p = WarpMatrix.ProductTransposed(k + place.OwnRows + rowLane, q + columnLane, width);
-        p = WarpMatrix.ColumnExponentials(HideQueries(p, 0, place, causal), scale * Log2OfE, logs + columnNumbers);
-        TColumns dv = WarpMatrix.AddProduct(default(TColumns), WarpMatrix.Round(p), gradients + rowLane);
-        Accumulator64 ds = WarpMatrix.ProductTransposed(v + place.OwnRows + rowLane, gradients + columnLane, width);
+        Accumulator64 p = WarpMatrix.ProductTransposed<Accumulator64>(k + place.OwnRows + rowLane, q + columnLane, width);
+        p = WarpMatrix.ColumnExponentials(HideRows(p, place, shape, causal), scale * Log2OfE, logs + columnNumbers);
+        TColumns dv = WarpMatrix.AddProduct(default(TColumns), WarpMatrix.Round<Accumulator64, Fragments64>(p), gradients + rowLane);
+        Accumulator64 ds = WarpMatrix.ProductTransposed<Accumulator64>(v + place.OwnRows + rowLane, gradients + columnLane, width);
         ds = WarpMatrix.ColumnSoftmaxGradient(p, ds, deltas + columnNumbers);
-        TColumns dk = WarpMatrix.AddProduct(default(TColumns), WarpMatrix.Round(ds), q + rowLane);
+        TColumns dk = WarpMatrix.AddProduct(default(TColumns), WarpMatrix.Round<Accumulator64, Fragments64>(ds), q + rowLane);
         Warp.Barrier();
         WarpMatrix.StoreRows(v + place.OwnRows + SwizzledRows.StoreLane(place.Lane, width), ds, width);
         Group.Barrier();
@@ -63,6 +63,19 @@ public static partial class Attention
         Fragments64 rows = WarpMatrix.LoadColumns(v + SwizzledRows.Offset((lane & 7) + ((lane >> 4) << 3), chunk, width), width);
         TColumns dq = WarpMatrix.AddProduct(default(TColumns), rows, k + rowLane);
         WriteRows(dqkv, Projection(place.Pair, 0, shape), WarpMatrix.ScaleRows(dq, scale, scale), outputs + place.OwnRows, place, shape, width);
+    }
+
+    /// <summary>
+    /// Hides keys that do not exist, all of their row: 2^-L may be infinite, and dq sums over them. When causal, hides queries before the key too.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Accumulator64 HideRows(Accumulator64 scores, Place place, AttentionShape shape, int causal)
+    {
+        int upper = place.First + place.Row, lower = upper + 8;
+        // Written so that it compiles to selections: lanes must not part ways.
+        int hiddenUpper = upper >= shape.Tokens ? TileRows : 0, hiddenLower = lower >= shape.Tokens ? TileRows : 0;
+        int fromUpper = IntrinsicMath.Max(hiddenUpper, causal * upper), fromLower = IntrinsicMath.Max(hiddenLower, causal * lower);
+        return WarpMatrix.KeepFrom(scores, fromUpper - place.Column, fromLower - place.Column);
     }
 
     /// <summary>Delta of the warp's 16 queries, from its rows of dy and y, to shared memory.</summary>

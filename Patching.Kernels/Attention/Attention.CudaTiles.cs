@@ -129,6 +129,13 @@ public static partial class Attention
         }
     }
 
+    /// <summary>
+    /// Rows of the tile that starts <paramref name="left"/> rows before the end: 64, but 16 when no more are left. T is a square plus the class token in every vision
+    /// transformer (197 = 3 x 64 + 5, 257 = 4 x 64 + 1, 577 = 9 x 64 + 1), so the last tile is nearly empty in all of them.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int RowsOfTile(int left) => left > WarpRows ? TileRows : WarpRows;
+
     /// <summary>Waits for this thread's copies and then for the group: everybody's copies are there, and nobody needs the other stage any more.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void WaitForTile()
@@ -140,11 +147,12 @@ public static partial class Attention
 
     /// <summary>Hides keys that do not exist and, when causal, keys after the query, in a tile of scores whose columns are keys.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Accumulator64 HideKeys(Accumulator64 scores, int firstKey, Place place, AttentionShape shape, int causal)
+    private static TScores HideKeys<TScores>(TScores scores, int firstKey, int columnCount, Place place, AttentionShape shape, int causal)
+        where TScores : unmanaged
     {
         int visible = causal != 0 ? IntrinsicMath.Min(shape.Tokens, place.First + 1) : shape.Tokens;
         // Most tiles lie before the end and before the diagonal: all lanes skip together.
-        if (firstKey + TileRows <= visible) return scores;
+        if (firstKey + columnCount <= visible) return scores;
         int columns = shape.Tokens - firstKey - place.Column, diagonal = place.First + place.Row + 1 - firstKey - place.Column;
         int upper = causal != 0 ? IntrinsicMath.Min(columns, diagonal) : columns;
         int lower = causal != 0 ? IntrinsicMath.Min(columns, diagonal + 8) : columns;
@@ -153,7 +161,8 @@ public static partial class Attention
 
     /// <summary>Hides queries before the key, when causal, in a tile whose rows are keys and whose columns are queries.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Accumulator64 HideQueries(Accumulator64 scores, int firstQuery, Place place, int causal)
+    private static TScores HideQueries<TScores>(TScores scores, int firstQuery, Place place, int causal)
+        where TScores : unmanaged
     {
         if (causal == 0 || firstQuery >= place.First + WarpRows - 1) return scores;
         int diagonal = place.First + place.Row - firstQuery - place.Column;

@@ -32,7 +32,7 @@ internal static class SwizzledRows
     public static uint RowLane(int lane, int width) => Offset(lane & 15, lane >> 4, width);
 
     /// <summary>
-    /// The same for the right operand of <see cref="WarpMatrix.ProductTransposed"/>: matrices 0 and 1 are rows 0-7 of a chunk and of the next, 2 and 3 are rows 8-15.
+    /// The same for the right operand of <see cref="WarpMatrix.ProductTransposed{TRows, TScores}(TRows, uint)"/>: matrices 0 and 1 are rows 0-7 of a chunk and of the next, 2 and 3 are rows 8-15.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static uint ColumnLane(int lane, int width) => Offset((lane & 7) + ((lane >> 4) << 3), (lane >> 3) & 1, width);

@@ -23,12 +23,13 @@ internal static class WarpMatrix
     public static Fragments64 LoadColumns(uint columns, int width) => throw NeedsWarp();
 
     /// <summary>
-    /// <c>A B^T</c> for the 64 rows of B in shared memory: 16 x 64 dot products of rows. <paramref name="b"/>: address of B plus
+    /// <c>A B^T</c>: dot products of 16 rows with as many rows of B in shared memory as the result has columns. <paramref name="b"/>: address of B plus
     /// <see cref="SwizzledRows.ColumnLane"/>. The width of B is that of A.
     /// </summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.ProductTransposed))]
-    public static Accumulator64 ProductTransposed<TRows>(TRows a, uint b)
+    public static TScores ProductTransposed<TRows, TScores>(TRows a, uint b)
         where TRows : unmanaged
+        where TScores : unmanaged
         => throw NeedsWarp();
 
     /// <summary>
@@ -36,12 +37,15 @@ internal static class WarpMatrix
     /// <see cref="SwizzledRows.RowLane"/>; <paramref name="width"/>: a constant.
     /// </summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.ProductTransposedFromMemory))]
-    public static Accumulator64 ProductTransposed(uint a, uint b, int width) => throw NeedsWarp();
+    public static TScores ProductTransposed<TScores>(uint a, uint b, int width)
+        where TScores : unmanaged
+        => throw NeedsWarp();
 
-    /// <summary><c>C + A B</c> for 64 rows of B in shared memory. <paramref name="b"/>: address of B plus <see cref="SwizzledRows.RowLane"/>.</summary>
+    /// <summary><c>C + A B</c> for as many rows of B in shared memory as A has columns. <paramref name="b"/>: address of B plus <see cref="SwizzledRows.RowLane"/>.</summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.AddProduct), Tied = 0)]
-    public static TColumns AddProduct<TColumns>(TColumns c, Fragments64 a, uint b)
+    public static TColumns AddProduct<TColumns, TWeights>(TColumns c, TWeights a, uint b)
         where TColumns : unmanaged
+        where TWeights : unmanaged
         => throw NeedsWarp();
 
     /// <summary>
@@ -53,7 +57,10 @@ internal static class WarpMatrix
     /// </code>
     /// </summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.Round))]
-    public static Fragments64 Round(Accumulator64 c) => throw NeedsWarp();
+    public static TWeights Round<TScores, TWeights>(TScores c)
+        where TScores : unmanaged
+        where TWeights : unmanaged
+        => throw NeedsWarp();
 
     /// <summary>
     /// Rounds to bfloat16 and writes 16 rows to shared memory. <paramref name="rows"/>: address of the first row plus <see cref="SwizzledRows.StoreLane"/>;
@@ -74,19 +81,27 @@ internal static class WarpMatrix
     /// Sets to minus infinity what is at or beyond a column, <paramref name="upper"/> in row g and <paramref name="lower"/> in row g + 8, both reduced by the lane's 2t.
     /// </summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.KeepBefore))]
-    public static Accumulator64 KeepBefore(Accumulator64 c, int upper, int lower) => throw NeedsWarp();
+    public static TScores KeepBefore<TScores>(TScores c, int upper, int lower)
+        where TScores : unmanaged
+        => throw NeedsWarp();
 
     /// <summary>The same for what is before the column.</summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.KeepFrom))]
-    public static Accumulator64 KeepFrom(Accumulator64 c, int upper, int lower) => throw NeedsWarp();
+    public static TScores KeepFrom<TScores>(TScores c, int upper, int lower)
+        where TScores : unmanaged
+        => throw NeedsWarp();
 
     /// <summary>Largest element of rows g and g + 8 over all columns; NaN is passed over.</summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.RowMaximum))]
-    public static Float2 RowMaximum(Accumulator64 c) => throw NeedsWarp();
+    public static Float2 RowMaximum<TScores>(TScores c)
+        where TScores : unmanaged
+        => throw NeedsWarp();
 
     /// <summary>Sums of the lane's own columns of rows g and g + 8; <see cref="QuadSum"/> completes them.</summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.RowSums))]
-    public static Float2 RowSums(Accumulator64 c) => throw NeedsWarp();
+    public static Float2 RowSums<TScores>(TScores c)
+        where TScores : unmanaged
+        => throw NeedsWarp();
 
     /// <summary>Dot products of rows g and g + 8 of two matrices over the lane's own columns.</summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.RowDots))]
@@ -103,21 +118,29 @@ internal static class WarpMatrix
 
     /// <summary><c>2^(scale c + offset)</c>, the offset that of row g or g + 8.</summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.Exponentials))]
-    public static Accumulator64 Exponentials(Accumulator64 c, float scale, float upper, float lower) => throw NeedsWarp();
+    public static TScores Exponentials<TScores>(TScores c, float scale, float upper, float lower)
+        where TScores : unmanaged
+        => throw NeedsWarp();
 
     /// <summary>
     /// <c>2^(scale c - log2(e) l)</c> with one l per column in shared memory; <paramref name="columns"/> is the address of the lane's first one, 2t.
     /// </summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.ColumnExponentials))]
-    public static Accumulator64 ColumnExponentials(Accumulator64 c, float scale, uint columns) => throw NeedsWarp();
+    public static TScores ColumnExponentials<TScores>(TScores c, float scale, uint columns)
+        where TScores : unmanaged
+        => throw NeedsWarp();
 
     /// <summary><c>p (dp - delta)</c>, delta that of row g or g + 8.</summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.SoftmaxGradient))]
-    public static Accumulator64 SoftmaxGradient(Accumulator64 p, Accumulator64 dp, float upper, float lower) => throw NeedsWarp();
+    public static TScores SoftmaxGradient<TScores>(TScores p, TScores dp, float upper, float lower)
+        where TScores : unmanaged
+        => throw NeedsWarp();
 
     /// <summary>The same with one delta per column, as in <see cref="ColumnExponentials"/>.</summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.ColumnSoftmaxGradient))]
-    public static Accumulator64 ColumnSoftmaxGradient(Accumulator64 p, Accumulator64 dp, uint columns) => throw NeedsWarp();
+    public static TScores ColumnSoftmaxGradient<TScores>(TScores p, TScores dp, uint columns)
+        where TScores : unmanaged
+        => throw NeedsWarp();
 
     private static NotSupportedException NeedsWarp() => new("a matrix in a warp's registers has no emulation on the simulator");
 }

@@ -8,7 +8,6 @@ namespace Patching.Kernels;
 /// </summary>
 internal static class WarpMatrixText
 {
-    private const int Columns = 64;
     private const string LogToLog2 = "0f3FB8AA3B";
     private const string MinusInfinity = "0fFF800000";
 
@@ -28,9 +27,9 @@ internal static class WarpMatrixText
         return End(text);
     }
 
-    public static string ProductTransposed(PtxCall call) => RowProducts(4 * call.Arguments[0], fromMemory: false);
+    public static string ProductTransposed(PtxCall call) => RowProducts(call, 4 * call.Arguments[0], fromMemory: false);
 
-    public static string ProductTransposedFromMemory(PtxCall call) => RowProducts(call.Constant(2), fromMemory: true);
+    public static string ProductTransposedFromMemory(PtxCall call) => RowProducts(call, call.Constant(2), fromMemory: true);
 
     public static string AddProduct(PtxCall call)
     {
@@ -115,18 +114,19 @@ internal static class WarpMatrixText
         call, ".reg .f32 %column<2>, %part;", i => ColumnPair(i, 2, "")
             + $"sub.rn.f32 %part, $1[{i}], %column{i % 2}; mul.rn.f32 $r[{i}], $0[{i}], %part;");
 
-    /// <summary>Steps of 16 along the dot products outside, 16 rows of B inside: eight independent accumulations follow each other.</summary>
-    private static string RowProducts(int width, bool fromMemory)
+    /// <summary>Steps of 16 along the dot products outside, 16 rows of B inside: for 64 rows, eight independent accumulations follow each other.</summary>
+    private static string RowProducts(PtxCall call, int width, bool fromMemory)
     {
+        int columns = 2 * call.Results;
         StringBuilder text = Block(".reg .b32 %a<4>, %b<4>;").Append(Chunks("x", "$1", width));
         if (fromMemory) text.Append(Chunks("y", "$0", width));
-        for (int i = 0; i < Columns / 2; i++) text.Append(Invariant($"mov.f32 $r[{i}], 0f00000000; "));
+        for (int i = 0; i < call.Results; i++) text.Append(Invariant($"mov.f32 $r[{i}], 0f00000000; "));
         text.AppendLine();
         for (int k = 0; k < width / 16; k++)
         {
             string a = fromMemory ? "{%a0, %a1, %a2, %a3}" : Registers("$0", 4 * k);
             if (fromMemory) text.AppendLine(Load("", a, Chunk("y", "$0", width, 0, 2 * k)));
-            for (int n = 0; n < Columns / 16; n++)
+            for (int n = 0; n < columns / 16; n++)
             {
                 text.AppendLine(Load("", "{%b0, %b1, %b2, %b3}", Chunk("x", "$1", width, 16 * n, 2 * k)));
                 text.AppendLine(Multiply(8 * n, a, "{%b0, %b1}")).AppendLine(Multiply(8 * n + 4, a, "{%b2, %b3}"));

@@ -6,6 +6,9 @@ namespace Patching.Kernels;
 /// </summary>
 internal record struct Accumulator64(Float4 C0, Float4 C1, Float4 C2, Float4 C3, Float4 C4, Float4 C5, Float4 C6, Float4 C7);
 
+/// <summary>The same, 16 x 16.</summary>
+internal record struct Accumulator16(Float4 C0, Float4 C1);
+
 /// <summary>The same, 16 x 80.</summary>
 internal record struct Accumulator80(
     Float4 C0, Float4 C1, Float4 C2, Float4 C3, Float4 C4, Float4 C5, Float4 C6, Float4 C7, Float4 C8, Float4 C9);
@@ -20,6 +23,9 @@ internal record struct Accumulator128(
 /// Words X, Y are columns 16k + 2t.. of rows g and g + 8, words Z, W columns 16k + 8 + 2t.. of the same rows.
 /// </summary>
 internal record struct Fragments64(Word4 A0, Word4 A1, Word4 A2, Word4 A3);
+
+/// <summary>The same, 16 x 16.</summary>
+internal record struct Fragments16(Word4 A0);
 
 /// <summary>The same, 16 x 80.</summary>
 internal record struct Fragments80(Word4 A0, Word4 A1, Word4 A2, Word4 A3, Word4 A4);
