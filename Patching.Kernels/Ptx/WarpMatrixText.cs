@@ -77,7 +77,7 @@ internal static class WarpMatrixText
 
     public static string RowMaximum(PtxCall call)
     {
-        StringBuilder text = Block(".reg .f32 %lane<4>, %other;").Append(ReduceColumns(call.Arguments[0], "max.f32"));
+        StringBuilder text = Block(".reg .f32 %lane<4>; .reg .f32 %other;").Append(ReduceColumns(call.Arguments[0], "max.f32"));
         for (int distance = 1; distance <= 2; distance++)
             for (int row = 0; row < 2; row++)
                 text.AppendLine($"shfl.sync.bfly.b32 %other, $r[{row}], {distance}, 31, 0xffffffff; max.f32 $r[{row}], $r[{row}], %other;");
@@ -103,7 +103,7 @@ internal static class WarpMatrixText
         call, ".reg .f32 %power;", i => $"fma.rn.f32 %power, $0[{i}], $1, {Row(i, 2)}; ex2.approx.ftz.f32 $r[{i}], %power;");
 
     public static string ColumnExponentials(PtxCall call) => Elementwise(
-        call, ".reg .f32 %column<2>, %power;", i => ColumnPair(i, 2, $"mul.rn.f32 %column0, %column0, {LogToLog2}; mul.rn.f32 %column1, %column1, {LogToLog2}; "
+        call, ".reg .f32 %column<2>; .reg .f32 %power;", i => ColumnPair(i, 2, $"mul.rn.f32 %column0, %column0, {LogToLog2}; mul.rn.f32 %column1, %column1, {LogToLog2}; "
             + "neg.f32 %column0, %column0; neg.f32 %column1, %column1;")
             + $"fma.rn.f32 %power, $0[{i}], $1, %column{i % 2}; ex2.approx.ftz.f32 $r[{i}], %power;");
 
@@ -111,14 +111,14 @@ internal static class WarpMatrixText
         call, ".reg .f32 %part;", i => $"sub.rn.f32 %part, $1[{i}], {Row(i, 2)}; mul.rn.f32 $r[{i}], $0[{i}], %part;");
 
     public static string ColumnSoftmaxGradient(PtxCall call) => Elementwise(
-        call, ".reg .f32 %column<2>, %part;", i => ColumnPair(i, 2, "")
+        call, ".reg .f32 %column<2>; .reg .f32 %part;", i => ColumnPair(i, 2, "")
             + $"sub.rn.f32 %part, $1[{i}], %column{i % 2}; mul.rn.f32 $r[{i}], $0[{i}], %part;");
 
     /// <summary>Steps of 16 along the dot products outside, 16 rows of B inside: for 64 rows, eight independent accumulations follow each other.</summary>
     private static string RowProducts(PtxCall call, int width, bool fromMemory)
     {
         int columns = 2 * call.Results;
-        StringBuilder text = Block(".reg .b32 %a<4>, %b<4>;").Append(Chunks("x", "$1", width));
+        StringBuilder text = Block(".reg .b32 %a<4>; .reg .b32 %b<4>;").Append(Chunks("x", "$1", width));
         if (fromMemory) text.Append(Chunks("y", "$0", width));
         for (int i = 0; i < call.Results; i++) text.Append(Invariant($"mov.f32 $r[{i}], 0f00000000; "));
         text.AppendLine();
