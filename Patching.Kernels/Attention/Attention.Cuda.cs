@@ -17,22 +17,26 @@ public static partial class Attention
     /// <summary>Rows of a warp.</summary>
     private const int WarpRows = 16;
 
-    private const int MostWarps = 8;
+    // So many that two groups fit a multiprocessor with the registers they take.
+    private const int MostWarpsForward = 7;
+    private const int MostWarpsBackward = 6;
     private const int MostWarpsOfWideRows = 4;
+
     private const float Log2OfE = 1.44269504f;
     private const float LogOf2 = 0.693147181f;
 
     private static readonly int[] Widths = [64, 80, 128];
 
-    private static readonly CudaKernel[] ForwardKernels = Kernels(Forward64, Forward80, Forward128, ForwardBytes, groups64: 2);
+    private static readonly CudaKernel[] ForwardKernels = Kernels(
+        Forward64, Forward80, Forward128, ForwardBytes, MostWarpsForward, groups64: 2);
     private static readonly CudaKernel[] OneTileForwardKernels = Kernels(
-        OneTileForward64, OneTileForward80, OneTileForward128, OneTileForwardBytes, oneTile: true);
+        OneTileForward64, OneTileForward80, OneTileForward128, OneTileForwardBytes, TileRows / WarpRows);
     private static readonly CudaKernel[] QueryGradientKernels = Kernels(
-        QueryGradient64, QueryGradient80, QueryGradient128, QueryGradientBytes);
+        QueryGradient64, QueryGradient80, QueryGradient128, QueryGradientBytes, MostWarpsBackward);
     private static readonly CudaKernel[] KeyValueGradientKernels = Kernels(
-        KeyValueGradient64, KeyValueGradient80, KeyValueGradient128, KeyValueGradientBytes);
+        KeyValueGradient64, KeyValueGradient80, KeyValueGradient128, KeyValueGradientBytes, MostWarpsBackward);
     private static readonly CudaKernel[] OneTileBackwardKernels = Kernels(
-        OneTileBackward64, OneTileBackward80, OneTileBackward128, OneTileBackwardBytes, oneTile: true);
+        OneTileBackward64, OneTileBackward80, OneTileBackward128, OneTileBackwardBytes, TileRows / WarpRows);
 
     private static void ForwardCuda(Device device, Tensor y, Tensor logSumExp, Tensor qkv, AttentionShape shape, bool causal)
     {
@@ -40,7 +44,7 @@ public static partial class Attention
         // An absent tensor still needs a valid view; the flag keeps the kernel from touching it.
         ArrayView<float> saved = logSumExp.Exists ? logSumExp.Floats : y.Pieces<float>();
         bool oneTile = shape.Tokens <= TileRows;
-        int warps = Warps(shape.Tokens, Widths[kernel]);
+        int warps = Warps(shape.Tokens, Widths[kernel], MostWarpsForward);
         KernelConfig config = Config(
             shape, warps, oneTile ? OneTileForwardBytes(Widths[kernel], warps) : ForwardBytes(Widths[kernel], warps));
         device.Load<Action<
@@ -53,7 +57,7 @@ public static partial class Attention
         Device device, Tensor dqkv, Tensor dy, Tensor y, Tensor qkv, Tensor logSumExp, Tensor delta, AttentionShape shape, bool causal)
     {
         int kernel = RequireCuda(device, shape, dqkv, dy, y, qkv);
-        int width = Widths[kernel], warps = Warps(shape.Tokens, width), mask = causal ? 1 : 0;
+        int width = Widths[kernel], warps = Warps(shape.Tokens, width, MostWarpsBackward), mask = causal ? 1 : 0;
         KernelConfig config;
         if (shape.Tokens <= TileRows)
         {
@@ -111,10 +115,10 @@ public static partial class Attention
     /// largest of those, because a tile is copied once per group. T = 257 has 17 blocks: three groups of 6 cover 18, five groups of 4 would
     /// cover 20.
     /// </summary>
-    private static int Warps(int tokens, int width)
+    private static int Warps(int tokens, int width, int most)
     {
-        int blocks = (tokens + WarpRows - 1) / WarpRows, most = MostWarpsOf(width), best = Math.Min(blocks, 4);
-        for (int warps = best + 1; warps <= most; warps++)
+        int blocks = (tokens + WarpRows - 1) / WarpRows, best = Math.Min(blocks, 4);
+        for (int warps = best + 1; warps <= MostWarps(width, most); warps++)
         {
             if (Padded(warps) <= Padded(best)) best = warps;
         }
@@ -123,7 +127,7 @@ public static partial class Attention
         int Padded(int warps) => (blocks + warps - 1) / warps * warps;
     }
 
-    private static int MostWarpsOf(int width) => width > 80 ? MostWarpsOfWideRows : MostWarps;
+    private static int MostWarps(int width, int most) => width > 80 ? MostWarpsOfWideRows : most;
 
     /// <summary>One group per head and block of rows; the blocks of a head are neighbours: the L2 cache has its tiles.</summary>
     private static KernelConfig Config(AttentionShape shape, int warps, int sharedBytes)
@@ -157,12 +161,12 @@ public static partial class Attention
         SwizzledRows.Alignment + 2 * width * 5 * TileRows + 2 * TileRows * sizeof(float);
 
     private static CudaKernel[] Kernels(
-        Delegate width64, Delegate width80, Delegate width128, Func<int, int, int> bytes, bool oneTile = false, int groups64 = 1)
+        Delegate width64, Delegate width80, Delegate width128, Func<int, int, int> bytes, int most, int groups64 = 1)
     {
         Delegate[] methods = [width64, width80, width128];
         return [.. methods.Zip(Widths, (method, width) =>
         {
-            int warps = oneTile ? TileRows / WarpRows : MostWarpsOf(width);
+            int warps = MostWarps(width, most);
             return new CudaKernel(method, 32 * warps, bytes(width, warps), width == 64 ? groups64 : 1);
         })];
     }

@@ -59,7 +59,7 @@ public static partial class Attention
         uint tileBytes = (uint)(TileRows * 2 * width), groupBytes = (uint)(groupRows * 2 * width);
         uint queryRows = place.Shared, outputRows = queryRows + groupBytes;
         uint current = outputRows + groupBytes, other = current + 2 * tileBytes;
-        HeadRows q = Projection(place.Pair, 0, shape), k = Projection(place.Pair, 1, shape), v = Projection(place.Pair, 2, shape);
+        HeadRows q = Queries(place.Pair, shape), k = Keys(q, shape), v = Values(q, shape);
         HeadRows head = Output(place.Pair, shape);
         int keys = causal != 0 ? IntrinsicMath.Min(shape.Tokens, place.FirstOfGroup + groupRows) : shape.Tokens;
         CopyRows(queryRows, groupBytes, qkv, q, dy, head, place.FirstOfGroup, groupRows, shape, width);
@@ -152,7 +152,7 @@ public static partial class Attention
         uint tileBytes = (uint)(TileRows * 2 * width), groupBytes = (uint)(groupRows * 2 * width);
         uint keyRows = place.Shared, valueRows = keyRows + groupBytes, current = valueRows + groupBytes,
         other = current + 2 * tileBytes + 2 * numberBytes;
-        HeadRows q = Projection(place.Pair, 0, shape), k = Projection(place.Pair, 1, shape), v = Projection(place.Pair, 2, shape);
+        HeadRows q = Queries(place.Pair, shape), k = Keys(q, shape), v = Values(q, shape);
         HeadRows head = Output(place.Pair, shape);
         int first = causal != 0 ? place.FirstOfGroup / TileRows * TileRows : 0;
         CopyRows(keyRows, groupBytes, qkv, k, qkv, v, place.FirstOfGroup, groupRows, shape, width);
@@ -164,8 +164,11 @@ public static partial class Attention
         for (int query = first; query < shape.Tokens; query += TileRows)
         {
             int next = query + TileRows;
-            if (next < shape.Tokens) CopyQueries(
-                other, qkv, q, dy, head, logSumExp, delta, place.Pair, next, RowsOfTile(shape.Tokens - next), shape, width);
+            if (next < shape.Tokens)
+            {
+                int count = RowsOfTile(shape.Tokens - next);
+                CopyQueries(other, qkv, q, dy, head, logSumExp, delta, place.Pair, next, count, shape, width);
+            }
             if (place.First < shape.Tokens && (causal == 0 || query + TileRows > place.First))
             {
                 rows = shape.Tokens - query > WarpRows

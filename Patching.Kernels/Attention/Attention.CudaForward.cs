@@ -44,9 +44,9 @@ public static partial class Attention
         Place place = Locate(shape, width);
         uint tileBytes = (uint)(TileRows * 2 * width);
         uint own = place.Shared + place.OwnRows, tiles = place.Shared + (uint)(Group.DimX * width);
-        HeadRows k = Projection(place.Pair, 1, shape), v = Projection(place.Pair, 2, shape);
+        HeadRows q = Queries(place.Pair, shape), k = Keys(q, shape), v = Values(q, shape);
         int keys = causal != 0 ? IntrinsicMath.Min(shape.Tokens, place.FirstOfGroup + Group.DimX / 2) : shape.Tokens;
-        CopyRows(place.Shared, qkv, Projection(place.Pair, 0, shape), place.FirstOfGroup, Group.DimX / 2, shape, width);
+        CopyRows(place.Shared, qkv, q, place.FirstOfGroup, Group.DimX / 2, shape, width);
         CopyRows(tiles, tileBytes, qkv, k, qkv, v, 0, TileRows, shape, width);
         WaitForTile();
 
@@ -117,8 +117,9 @@ public static partial class Attention
     {
         Place place = Locate(shape, width);
         uint tileBytes = (uint)(TileRows * 2 * width), own = place.Shared + place.OwnRows, k = place.Shared + tileBytes, v = k + tileBytes;
-        CopyRows(place.Shared, qkv, Projection(place.Pair, 0, shape), 0, TileRows, shape, width);
-        CopyRows(k, tileBytes, qkv, Projection(place.Pair, 1, shape), qkv, Projection(place.Pair, 2, shape), 0, TileRows, shape, width);
+        HeadRows q = Queries(place.Pair, shape);
+        CopyRows(place.Shared, qkv, q, 0, TileRows, shape, width);
+        CopyRows(k, tileBytes, qkv, Keys(q, shape), qkv, Values(q, shape), 0, TileRows, shape, width);
         WaitForTile();
 
         float scale = Scale(shape) * Log2OfE;

@@ -36,9 +36,9 @@ public static partial class Attention
         Place place = Locate(shape, width);
         uint tileBytes = (uint)(TileRows * 2 * width), q = place.Shared, k = q + tileBytes, v = k + tileBytes, gradients = v + tileBytes;
         uint outputs = gradients + tileBytes, logs = outputs + tileBytes, deltas = logs + TileRows * sizeof(float);
-        HeadRows head = Output(place.Pair, shape);
-        CopyRows(q, qkv, Projection(place.Pair, 0, shape), 0, TileRows, shape, width);
-        CopyRows(k, tileBytes, qkv, Projection(place.Pair, 1, shape), qkv, Projection(place.Pair, 2, shape), 0, TileRows, shape, width);
+        HeadRows head = Output(place.Pair, shape), queries = Queries(place.Pair, shape);
+        CopyRows(q, qkv, queries, 0, TileRows, shape, width);
+        CopyRows(k, tileBytes, qkv, Keys(queries, shape), qkv, Values(queries, shape), 0, TileRows, shape, width);
         CopyRows(gradients, tileBytes, dy, head, y, head, 0, TileRows, shape, width);
         CopyNumbers(logs, logSumExp, place.Pair, 0, shape);
         for (int i = Group.IdxX; i < TileRows; i += Group.DimX)
@@ -62,13 +62,13 @@ public static partial class Attention
         Group.Barrier();
 
         // From here on nobody reads q, dy or y: the warp's rows of them take the results.
-        WriteRows(dqkv, Projection(place.Pair, 1, shape), WarpMatrix.ScaleRows(dk, scale, scale), q + place.OwnRows, place, shape, width);
-        WriteRows(dqkv, Projection(place.Pair, 2, shape), dv, gradients + place.OwnRows, place, shape, width);
+        WriteRows(dqkv, Keys(queries, shape), WarpMatrix.ScaleRows(dk, scale, scale), q + place.OwnRows, place, shape, width);
+        WriteRows(dqkv, Values(queries, shape), dv, gradients + place.OwnRows, place, shape, width);
         int lane = place.Lane, chunk = place.First / 8 + ((lane >> 3) & 1);
         Fragments64 rows = WarpMatrix.LoadColumns(v + SwizzledRows.Offset((lane & 7) + ((lane >> 4) << 3), chunk, width), width);
         TColumns dq = WarpMatrix.AddProduct(default(TColumns), rows, k + place.RowLane);
         WriteRows(
-            dqkv, Projection(place.Pair, 0, shape), WarpMatrix.ScaleRows(dq, scale, scale), outputs + place.OwnRows, place, shape, width);
+            dqkv, queries, WarpMatrix.ScaleRows(dq, scale, scale), outputs + place.OwnRows, place, shape, width);
     }
 
     /// <summary>

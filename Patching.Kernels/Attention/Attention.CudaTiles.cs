@@ -15,20 +15,15 @@ public static partial class Attention
     /// <param name="Pair">The (sequence, head).</param>
     /// <param name="FirstOfGroup">The group's first row.</param>
     /// <param name="First">The warp's first row, one of its 16.</param>
-    /// <param name="Lane">0 to 31; g = lane / 4 is a row, t = lane % 4 a pair of columns.</param>
+    /// <param name="Lane">0 to 31.</param>
+    /// <param name="Row">g = lane / 4.</param>
+    /// <param name="Column">2t, t = lane % 4.</param>
     /// <param name="Shared">Start of the group's shared memory, aligned.</param>
     /// <param name="OwnRows">Offset of the warp's rows in a matrix with the rows of the group.</param>
     /// <param name="RowLane"><see cref="SwizzledRows.RowLane"/> of the lane.</param>
     /// <param name="ColumnLane"><see cref="SwizzledRows.ColumnLane"/> of the lane.</param>
     private readonly record struct Place(
-        int Pair, int FirstOfGroup, int First, int Lane, uint Shared, uint OwnRows, uint RowLane, uint ColumnLane)
-    {
-        /// <summary>g.</summary>
-        public int Row => Lane >> 2;
-
-        /// <summary>2t.</summary>
-        public int Column => (Lane & 3) << 1;
-    }
+        int Pair, int FirstOfGroup, int First, int Lane, int Row, int Column, uint Shared, uint OwnRows, uint RowLane, uint ColumnLane);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Place Locate(AttentionShape shape, int width)
@@ -39,17 +34,25 @@ public static partial class Attention
         int pair = Grid.IdxX / blocks, first = (Grid.IdxX - pair * blocks) * rows, warpRow = (thread >> 5) * WarpRows;
         int lane = thread & 31;
         return new Place(
-            pair, first, first + warpRow, lane, start, (uint)(warpRow * 2 * width),
+            pair, first, first + warpRow, lane, lane >> 2, (lane & 3) << 1, start, (uint)(warpRow * 2 * width),
             SwizzledRows.RowLane(lane, width), SwizzledRows.ColumnLane(lane, width));
     }
 
-    /// <summary>Queries (part 0), keys (1) or values (2) of a head in qkv.</summary>
+    /// <summary>Queries of a head in qkv.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static HeadRows Projection(int pair, int part, AttentionShape shape)
+    private static HeadRows Queries(int pair, AttentionShape shape)
     {
         int sequence = pair / shape.Heads, head = pair - sequence * shape.Heads, width = shape.Width / 8;
-        return new HeadRows(sequence * shape.Tokens * 3 * width + part * width + head * (shape.HeadSize / 8), 3 * width);
+        return new HeadRows(sequence * shape.Tokens * 3 * width + head * (shape.HeadSize / 8), 3 * width);
     }
+
+    /// <summary>The keys that belong to queries.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static HeadRows Keys(HeadRows queries, AttentionShape shape) => new(queries.First + shape.Width / 8, queries.Stride);
+
+    /// <summary>The values that belong to queries.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static HeadRows Values(HeadRows queries, AttentionShape shape) => new(queries.First + shape.Width / 8 * 2, queries.Stride);
 
     /// <summary>The same head in y and dy.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -9,14 +9,15 @@ internal sealed class AttentionCudaTests : CudaKernelTest
     private static readonly Dictionary<(AttentionShape Shape, bool Causal, double Scale, double Offset), AttentionCase> Cases = [];
 
     /// <summary>
-    /// Batch, tokens, heads, head size. Tokens: neighbours of the tile of 64 (below it the kernels for one tile), of a warp's 16 rows and
+    /// Batch, tokens, heads, head size. Tokens: neighbours of the tile of 64 (below it the kernels for one tile), of the last tile of 16 and
     /// of two and three tiles, and models' own. Head sizes: the three widths of the kernels, and what is padded to them.
     /// </summary>
     private static IEnumerable<AttentionShape> Shapes() =>
     [
         new(1, 2, 3, 16), new(2, 7, 1, 32), new(1, 17, 1, 80), new(1, 33, 2, 24), new(2, 50, 2, 64), new(1, 50, 1, 80),
         new(1, 50, 1, 128), new(1, 63, 1, 64), new(1, 64, 1, 64), new(1, 64, 1, 80),
-        new(1, 65, 2, 64), new(1, 65, 1, 80), new(1, 77, 1, 64), new(1, 129, 1, 16), new(1, 129, 1, 80), new(1, 129, 1, 128),
+        new(1, 65, 2, 64), new(1, 65, 1, 80), new(1, 77, 1, 64), new(1, 80, 1, 64), new(1, 81, 1, 64), new(1, 129, 1, 16),
+        new(1, 129, 1, 80), new(1, 129, 1, 128),
         new(1, 197, 1, 64),
     ];
 
