@@ -39,13 +39,13 @@ public static partial class Interpolation
         Float4 a1 = GlobalMemoryAccess.LoadFloat4(ref theta0[i1 * 16L], default, has1), b1 = GlobalMemoryAccess.LoadFloat4(ref theta1[i1 * 16L], default, has1);
         Float4 a2 = GlobalMemoryAccess.LoadFloat4(ref theta0[i2 * 16L], default, has2), b2 = GlobalMemoryAccess.LoadFloat4(ref theta1[i2 * 16L], default, has2);
         Float4 a3 = GlobalMemoryAccess.LoadFloat4(ref theta0[i3 * 16L], default, has3), b3 = GlobalMemoryAccess.LoadFloat4(ref theta1[i3 * 16L], default, has3);
-        StoreFour(y, rounded, i0, has0, has0 * hasRounded, Mix(a0, b0, weight0, weight1));
-        StoreFour(y, rounded, i1, has1, has1 * hasRounded, Mix(a1, b1, weight0, weight1));
-        StoreFour(y, rounded, i2, has2, has2 * hasRounded, Mix(a2, b2, weight0, weight1));
-        StoreFour(y, rounded, i3, has3, has3 * hasRounded, Mix(a3, b3, weight0, weight1));
+        StoreFour(y, rounded, i0, has0, has0 * hasRounded, Blend(a0, b0, weight0, weight1));
+        StoreFour(y, rounded, i1, has1, has1 * hasRounded, Blend(a1, b1, weight0, weight1));
+        StoreFour(y, rounded, i2, has2, has2 * hasRounded, Blend(a2, b2, weight0, weight1));
+        StoreFour(y, rounded, i3, has3, has3 * hasRounded, Blend(a3, b3, weight0, weight1));
         for (int i = FlatLaunch.FirstLoose(fours); i < count; i += FlatLaunch.AllThreads)
         {
-            float mixed = Mix(GlobalMemoryAccess.LoadFloat(ref theta0[i * 4L]), GlobalMemoryAccess.LoadFloat(ref theta1[i * 4L]), weight0, weight1);
+            float mixed = Blend(GlobalMemoryAccess.LoadFloat(ref theta0[i * 4L]), GlobalMemoryAccess.LoadFloat(ref theta1[i * 4L]), weight0, weight1);
             GlobalMemoryAccess.StoreFloat(ref y[i * 4L], mixed);
             if (hasRounded != 0) GlobalMemoryAccess.StoreBFloat(ref rounded[i * 2L], mixed);
         }
@@ -59,10 +59,10 @@ public static partial class Interpolation
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Float4 Mix(Float4 a, Float4 b, float weight0, float weight1) => new(
-        Mix(a.X, b.X, weight0, weight1), Mix(a.Y, b.Y, weight0, weight1), Mix(a.Z, b.Z, weight0, weight1), Mix(a.W, b.W, weight0, weight1));
+    private static Float4 Blend(Float4 a, Float4 b, float weight0, float weight1) => new(
+        Blend(a.X, b.X, weight0, weight1), Blend(a.Y, b.Y, weight0, weight1), Blend(a.Z, b.Z, weight0, weight1), Blend(a.W, b.W, weight0, weight1));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float Mix(float a, float b, float weight0, float weight1) =>
+    private static float Blend(float a, float b, float weight0, float weight1) =>
         RoundedMath.Add(RoundedMath.Multiply(weight0, a), RoundedMath.Multiply(weight1, b));
 }

@@ -3,6 +3,7 @@ namespace Patching.Kernels;
 /// <content>The CUDA kernels.</content>
 public static partial class LayerNorm
 {
+    /// <summary>Elements of the scratch tensor of <see cref="Backward"/>, single precision.</summary>
     public static int ScratchLength(int rows, int columns) => 2 * 264 * columns;
 
     private static void ForwardCuda(Device device, Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor gamma, Tensor beta, float epsilon) => throw new NotSupportedException("on its way");
