@@ -13,12 +13,12 @@ internal sealed class LinearLayer
     /// <param name="bias">Name of b, where there is one.</param>
     public LinearLayer(ParameterSet set, string weight, string? bias)
     {
-        Tensor whole = set[weight];
+        Tensor whole = set.Operand(weight);
         Weight = whole.Reshape(whole.Shape[0], checked((int)(whole.Shape.Count / whole.Shape[0])));
         Bias = bias is null ? default : set[bias];
     }
 
-    /// <summary>W [out, in].</summary>
+    /// <summary>W [out, in] as matrix products read it: the rounded copy where the weights have one, the gradient itself among gradients.</summary>
     public Tensor Weight { get; }
 
     /// <summary>b [out], or none.</summary>
