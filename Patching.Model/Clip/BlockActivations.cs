@@ -101,11 +101,21 @@ internal sealed record BlockWorkspace
     /// </summary>
     public Tensor DStreamRounded { get; init; }
 
+    /// <summary>
+    /// Scratch of the weight gradients in mixed precision: their sums run over thousands of rows, which are divided among the multiprocessors and added up afterwards.
+    /// As long as the longest that one of the tower's matrices asks for; no tensor in single precision.
+    /// </summary>
+    public Tensor Partials { get; init; }
+
     /// <summary>The stream's gradient as matrix products read it.</summary>
     public Tensor AsOperand(Tensor dStream) => DStreamRounded.Exists ? DStreamRounded : dStream;
 
     /// <summary>Takes the buffers of a forward pass and, for training, those of a backward pass.</summary>
-    public static BlockWorkspace Take(Arena arena, TowerShape tower, bool training)
+    /// <param name="arena">Where from.</param>
+    /// <param name="tower">Sizes.</param>
+    /// <param name="training">Whether backward will be called.</param>
+    /// <param name="partials">Length of <see cref="Partials"/>.</param>
+    public static BlockWorkspace Take(Arena arena, TowerShape tower, bool training, long partials = 0)
     {
         BlockWorkspace forward = new()
         {
@@ -113,6 +123,7 @@ internal sealed record BlockWorkspace
             Hidden = arena.Take("hidden", tower.Operands, tower.Rows, tower.MlpWidth),
         };
         if (!training) return forward;
+        bool rounded = tower.Operands == ElementType.BFloat16;
         Tensor gradient = arena.Take("d_hidden", tower.Operands, tower.Rows, Math.Max(tower.MlpWidth, 3 * tower.Width));
         return forward with
         {
@@ -120,7 +131,8 @@ internal sealed record BlockWorkspace
             DHidden = gradient.Prefix(tower.Rows, tower.MlpWidth),
             DQkv = gradient.Prefix(tower.Rows, 3 * tower.Width),
             Delta = arena.Take("delta", tower.Batch, tower.Heads, tower.Tokens),
-            DStreamRounded = tower.Operands == ElementType.BFloat16 ? arena.Take("d_stream_rounded", tower.Operands, tower.Rows, tower.Width) : default,
+            DStreamRounded = rounded ? arena.Take("d_stream_rounded", tower.Operands, tower.Rows, tower.Width) : default,
+            Partials = rounded && partials > 0 ? arena.Take("partial_weight_gradients", checked((int)partials)) : default,
         };
     }
 

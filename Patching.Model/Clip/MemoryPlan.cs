@@ -21,7 +21,7 @@ public static class MemoryPlan
             new("gradients", parameters),
             new("AdamW moments", 2 * parameters),
             new("activations", VisionActivations.BytesFor(config, batch, training: true, precision)),
-            new("head and loss", ImageClassifier.BytesFor(batch, config.EmbeddingWidth, classes)),
+            new("head and loss", ImageClassifier.BytesFor(batch, config.EmbeddingWidth, classes, precision)),
         ];
         if (precision == TowerPrecision.BFloat16) plan.Insert(1, new("weights, rounded", ParameterSet.BytesFor(table, precision) - parameters));
         return plan;
@@ -39,7 +39,7 @@ public static class MemoryPlan
                 ? new("original, fine-tuned and interpolated weights", 3 * parameters)
                 : new("original, fine-tuned, interpolated and packed weights", 4 * parameters),
             new("activations", VisionActivations.BytesFor(config, batch, training: false, precision)),
-            new("head", ImageClassifier.BytesFor(batch, config.EmbeddingWidth, classes)),
+            new("head", ImageClassifier.BytesFor(batch, config.EmbeddingWidth, classes, precision)),
         ];
     }
 }

@@ -43,21 +43,21 @@ internal static class TransformerBlock
         // dx as the matrix products read it; LayerNorm's gradients, which add to dx, write it anew.
         Tensor dy = work.AsOperand(dx);
         Activation.Forward(device, work.Hidden, saved.PreActivation, tower.Activation);
-        LinearLayer.BackwardWeight(device, gradients.Proj, dy, work.Hidden);
+        LinearLayer.BackwardWeight(device, gradients.Proj, dy, work.Hidden, work.Partials);
         Gemm.BackwardInput(device, work.DHidden, dy, weights.Proj.Weight, preActivation: saved.PreActivation, kind: tower.Activation);
         LayerNorm.Forward(device, work.Normalized, default, default, saved.Middle, weights.Ln2Weight, weights.Ln2Bias, tower.Epsilon);
-        LinearLayer.BackwardWeight(device, gradients.Fc, work.DHidden, work.Normalized);
+        LinearLayer.BackwardWeight(device, gradients.Fc, work.DHidden, work.Normalized, work.Partials);
         Gemm.BackwardInput(device, work.DNormalized, work.DHidden, weights.Fc.Weight);
         LayerNorm.Backward(
             device, dx, gradients.Ln2Weight, gradients.Ln2Bias, work.DNormalized, saved.Middle, weights.Ln2Weight, saved.Mean2, saved.Rstd2, accumulate: true,
             dxRounded: work.DStreamRounded);
 
-        LinearLayer.BackwardWeight(device, gradients.Out, dy, saved.Attended);
+        LinearLayer.BackwardWeight(device, gradients.Out, dy, saved.Attended, work.Partials);
         Gemm.BackwardInput(device, work.DNormalized, dy, weights.Out.Weight);
         Attention.Backward(
             device, work.DQkv, work.DNormalized, saved.Attended, saved.Qkv, saved.LogSumExp, work.Delta, tower.Attention, tower.Causal);
         LayerNorm.Forward(device, work.Normalized, default, default, x, weights.Ln1Weight, weights.Ln1Bias, tower.Epsilon);
-        LinearLayer.BackwardWeight(device, gradients.Qkv, work.DQkv, work.Normalized);
+        LinearLayer.BackwardWeight(device, gradients.Qkv, work.DQkv, work.Normalized, work.Partials);
         Gemm.BackwardInput(device, work.DNormalized, work.DQkv, weights.Qkv.Weight);
         LayerNorm.Backward(
             device, dx, gradients.Ln1Weight, gradients.Ln1Bias, work.DNormalized, x, weights.Ln1Weight, saved.Mean1, saved.Rstd1, accumulate: true,

@@ -29,7 +29,7 @@ public sealed class VisionActivations : IDisposable
         Pooled = arena.Take("pooled", batch, vision.Width);
         PooledNormalized = arena.Take("pooled_normalized", operands, batch, vision.Width);
         Features = arena.Take("features", batch, config.EmbeddingWidth);
-        Work = BlockWorkspace.Take(arena, Shape, training);
+        Work = BlockWorkspace.Take(arena, Shape, training, precision == TowerPrecision.BFloat16 ? PartialsLength(config, Shape) : 0);
         if (training)
             TakeForTraining(arena, vision);
         else
@@ -135,6 +135,25 @@ public sealed class VisionActivations : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => owned?.Dispose();
+
+    // The longest workspace that the gradient of a weight matrix asks for: patch embedding, a block's four, projection; also for fewer images, because the division of
+    // a shorter sum may happen to have more parts.
+    private static long PartialsLength(ClipConfig config, TowerShape tower)
+    {
+        VisionConfig vision = config.Vision;
+        ReadOnlySpan<(int RowsPerImage, int Outputs, int Inputs)> matrices =
+        [
+            (vision.Patches, vision.Width, 3 * vision.PatchSize * vision.PatchSize),
+            (vision.Tokens, 3 * vision.Width, vision.Width), (vision.Tokens, vision.Width, vision.Width),
+            (vision.Tokens, vision.MlpWidth, vision.Width), (vision.Tokens, vision.Width, vision.MlpWidth), (1, config.EmbeddingWidth, vision.Width),
+        ];
+        long longest = 0;
+        foreach ((int rows, int outputs, int inputs) in matrices)
+        {
+            for (int images = 1; images <= tower.Batch; images++) longest = Math.Max(longest, Gemm.WorkspaceLength(images * rows, outputs, inputs));
+        }
+        return longest;
+    }
 
     private void TakeForTraining(Arena arena, VisionConfig vision)
     {

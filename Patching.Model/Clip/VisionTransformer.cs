@@ -46,7 +46,7 @@ public sealed class VisionTransformer : IDisposable
     public void Backward(VisionParameters weights, VisionParameters gradients, VisionActivations activations, Tensor dFeatures)
     {
         VisionActivations a = activations;
-        LinearLayer.BackwardWeight(device, gradients.Projection, dFeatures, a.PooledNormalized);
+        LinearLayer.BackwardWeight(device, gradients.Projection, dFeatures, a.PooledNormalized, a.Work.Partials);
         Gemm.BackwardInput(device, a.DPooled, dFeatures, weights.Projection.Weight);
         // PooledNormalized has been used for the last time; LayerNorm's gradient takes its place.
         LayerNorm.Backward(
@@ -59,7 +59,7 @@ public sealed class VisionTransformer : IDisposable
             device, a.Work.Normalized, gradients.LnPreWeight, gradients.LnPreBias, a.Work.AsOperand(a.DStream), a.Embedded, weights.LnPreWeight, a.EmbeddedMean, a.EmbeddedRstd,
             accumulate: false);
         PatchEmbedding.AssembleBackward(device, a.PatchEmbeddings, gradients.ClassToken, gradients.Positions, a.Work.Normalized, a.Batch);
-        LinearLayer.BackwardWeight(device, gradients.Patch, a.PatchEmbeddings, a.Patches);
+        LinearLayer.BackwardWeight(device, gradients.Patch, a.PatchEmbeddings, a.Patches, a.Work.Partials);
     }
 
     /// <inheritdoc/>

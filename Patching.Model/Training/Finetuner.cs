@@ -100,7 +100,7 @@ public sealed class Finetuner : IDisposable
         lastCount = labels.Length;
         images.Upload(pixels);
         labelIndices.Upload(labels);
-        coefficientValues.Upload<float>(AdamW.Coefficients(adamW, checked((int)StepsDone)));
+        coefficientValues.Upload<float>(AdamW.CoefficientsOf(adamW, checked((int)StepsDone)));
         VisionActivations batch = activations.Shrink(labels.Length);
         steps.Run(labels.Length, () => Launch(batch));
     }
