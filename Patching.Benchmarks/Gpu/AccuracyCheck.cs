@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using Patching.Benchmarks.EndToEnd;
 using Patching.Kernels;
 using Patching.Model.Clip;
+using Patching.Model.Images;
 using Patching.Model.Training;
 using Patching.Model.Weights;
 

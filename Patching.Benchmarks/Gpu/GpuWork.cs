@@ -11,6 +11,18 @@ namespace Patching.Benchmarks.Gpu;
 /// <param name="Owned">What to free afterwards.</param>
 internal sealed record PreparedWork(Action Run, int Calls, double? PeakBytes, IReadOnlyList<IDisposable> Owned) : IDisposable
 {
+    /// <summary>A launch many times in one CUDA graph.</summary>
+    public static PreparedWork Repeated(Device device, Action once, int calls, IReadOnlyList<IDisposable> owned)
+    {
+        // The first time loads the kernels, which a recording must not.
+        once();
+        LaunchGraph graph = device.Capture(() =>
+        {
+            for (int i = 0; i < calls; i++) once();
+        });
+        return new PreparedWork(graph.Launch, calls, null, [.. owned, graph]);
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

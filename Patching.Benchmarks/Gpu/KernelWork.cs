@@ -22,14 +22,14 @@ internal static class KernelWork
     public static IEnumerable<GpuWork> Gemms(ModelShape model, int batch, ElementType type) =>
         from layer in model.LinearLayers(batch)
         from form in Enum.GetValues<Form>()
-        select Gemm(model, layer, form, type);
+        select Multiply(model, layer, form, type);
 
     /// <summary>Attention forward, and forward and backward.</summary>
     public static IEnumerable<GpuWork> Attentions(ModelShape model, int batch, ElementType type) =>
         from backward in (bool[])[false, true]
         select Attend(model, batch, backward, type);
 
-    private static GpuWork Gemm(ModelShape model, LinearShape layer, Form form, ElementType type)
+    private static GpuWork Multiply(ModelShape model, LinearShape layer, Form form, ElementType type)
     {
         string name = form switch { Form.Forward => "forward", Form.BackwardInput => "backward input", _ => "backward weight" };
         JsonObject job = new() { ["work"] = "gemm", ["rows"] = layer.Rows, ["inputs"] = layer.Inputs, ["outputs"] = layer.Outputs, ["form"] = name };
@@ -55,11 +55,11 @@ internal static class KernelWork
         foreach ((Tensor tensor, int seed) in ((Tensor, int)[])[(x, 1), (w, 2), (dy, 3)]) RandomNumbers.Fill(tensor, seed);
         Action once = form switch
         {
-            Form.Forward => () => Kernels.Gemm.Forward(device, result, x, w),
-            Form.BackwardInput => () => Kernels.Gemm.BackwardInput(device, result, dy, w),
-            _ => () => Kernels.Gemm.BackwardWeight(device, result, default, dy, x),
+            Form.Forward => () => Gemm.Forward(device, result, x, w),
+            Form.BackwardInput => () => Gemm.BackwardInput(device, result, dy, w),
+            _ => () => Gemm.BackwardWeight(device, result, default, dy, x),
         };
-        return Repeated(device, once, GemmCalls, [arena]);
+        return PreparedWork.Repeated(device, once, GemmCalls, [arena]);
     }
 
     private static GpuWork Attend(ModelShape model, int batch, bool backward, ElementType type)
@@ -91,7 +91,7 @@ internal static class KernelWork
         });
         RandomNumbers.Fill(qkv, 1);
         RandomNumbers.Fill(dy, 2);
-        return Repeated(device, Once, AttentionCalls, [arena]);
+        return PreparedWork.Repeated(device, Once, AttentionCalls, [arena]);
 
         void Once()
         {

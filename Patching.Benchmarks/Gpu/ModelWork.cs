@@ -3,6 +3,7 @@ using ILGPU.Runtime.Cuda;
 using Patching.Benchmarks.EndToEnd;
 using Patching.Kernels;
 using Patching.Model.Clip;
+using Patching.Model.Images;
 using Patching.Model.Training;
 
 namespace Patching.Benchmarks.Gpu;
@@ -124,16 +125,16 @@ internal static class ModelWork
         weights.Load(model.Fill);
         ParameterSet gradients = OurWork.Weights(device, model);
         ParameterSet first = new(device, "first moment", weights.Table), second = new(device, "second moment", weights.Table);
-        Tensor norm = default, scratch = default;
-        Arena arena = Arena.Allocate(device, "gradient norm", a => (norm, scratch) = (a.Take("norm", 2), a.Take("partial_sums", GradientNorm.ScratchLength)));
-        AdamWSettings settings = new(OurStep.LearningRate, WeightDecay: OurStep.WeightDecay);
-        int step = 0;
+        Tensor norm = default, scratch = default, coefficients = default;
+        Arena arena = Arena.Allocate(device, "optimizer", a =>
+            (norm, scratch, coefficients) = (a.Take("norm", 2), a.Take("partial_sums", GradientNorm.ScratchLength), a.Take("coefficients", AdamW.CoefficientCount)));
+        coefficients.CopyFrom(AdamW.CoefficientsOf(new AdamWSettings(OurStep.LearningRate, WeightDecay: OurStep.WeightDecay), step: 1000));
         return new PreparedWork(Run, 1, null, [weights, gradients, first, second, arena]);
 
         void Run()
         {
             if (clip) GradientNorm.Forward(device, norm, gradients.Flat, scratch, (float)OurStep.ClipNorm);
-            AdamW.Step(device, weights.Flat, first.Flat, second.Flat, gradients.Flat, clip ? norm : default, settings, ++step, weights.Rounded);
+            AdamW.Step(device, weights.Flat, first.Flat, second.Flat, gradients.Flat, clip ? norm : default, coefficients, weights.Rounded);
         }
     }
 
