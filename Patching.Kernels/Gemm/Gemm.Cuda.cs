@@ -1,0 +1,136 @@
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace Patching.Kernels;
+
+/// <content>
+/// The bfloat16 implementation for CUDA: kernels and how they are launched. Each of the three products has three kernels: large tiles, small ones for small
+/// matrices, and one for rows that are not aligned to 16 bytes. What they compute is in <c>Gemm.CudaProduct.cs</c> and <c>Gemm.CudaFinish.cs</c>.
+/// </content>
+public static partial class Gemm
+{
+    private const int LargeTile = 128, SmallTile = 64;
+
+    // In this order: large, small, any.
+    private static readonly CudaKernel[] ForwardTiles = Tiles(LargeForwardKernel, SmallForwardKernel, AnyForwardKernel);
+    private static readonly CudaKernel[] BackwardInputTiles = Tiles(LargeBackwardInputKernel, SmallBackwardInputKernel, AnyBackwardInputKernel);
+
+    private static CudaKernel[] Tiles(Delegate large, Delegate small, Delegate any) =>
+        [Tiled(large, LargeTile), Tiled(small, SmallTile), Tiled(any, SmallTile)];
+
+    // Two large groups fit a multiprocessor with all the registers a thread can have, or three small ones.
+    private static CudaKernel Tiled(Delegate kernel, int lines) => new(
+        kernel, OperandTile.Threads, new ProductForm(lines, true, true, true).SharedBytes, groupsPerMultiprocessor: lines == LargeTile ? 2 : 3);
+
+    private static void ForwardCuda(Device device, Tensor y, Tensor x, Tensor w, in GemmEpilogue epilogue)
+    {
+        RequireType(x, "x", ElementType.BFloat16);
+        RequireType(w, "w", ElementType.BFloat16);
+        RequireType(epilogue.Bias, "bias", ElementType.Float32);
+        RequireType(epilogue.PreActivation, "preActivation", ElementType.BFloat16);
+        RequireType(epilogue.Residual, "residual", ElementType.Float32);
+        FinishParts parts = new(
+            epilogue.Activation is { } kind ? (int)kind : NoActivation,
+            Flag(epilogue.Bias), Flag(epilogue.PreActivation), epilogue.Residual.Exists ? FloatsAdded : NothingAdded, Rounded(y, "y"));
+        ProductSize size = new(y.Rows, y.Columns, x.Columns);
+        bool aligned = x.Columns % 8 == 0 && y.Columns % 4 == 0;
+        Launch(device, ForwardTiles, size, aligned, x, w, y, epilogue.Bias, epilogue.PreActivation, epilogue.Residual, parts);
+    }
+
+    private static void BackwardInputCuda(
+        Device device, Tensor dx, Tensor dy, Tensor w, bool accumulate, Tensor preActivation, ActivationKind kind)
+    {
+        RequireType(dy, "dy", ElementType.BFloat16);
+        RequireType(w, "w", ElementType.BFloat16);
+        RequireType(preActivation, "preActivation", ElementType.BFloat16);
+        int rounded = Rounded(dx, "dx"), added = !accumulate ? NothingAdded : rounded != 0 ? BFloatsAdded : FloatsAdded;
+        ProductSize size = new(dx.Rows, dx.Columns, dy.Columns);
+        bool aligned = dy.Columns % 8 == 0 && dx.Columns % 8 == 0;
+        FinishParts parts = new((int)kind, HasBias: 0, Flag(preActivation), added, rounded);
+        Launch(device, BackwardInputTiles, size, aligned, dy, w, dx, default, preActivation, dx, parts);
+    }
+
+    private static void Launch(
+        Device device, CudaKernel[] kernels, ProductSize size, bool aligned,
+        Tensor a, Tensor b, Tensor output, Tensor bias, Tensor saved, Tensor added, FinishParts parts)
+    {
+        (CudaKernel kernel, int lines) = Choose(kernels, size, aligned);
+        ProductShape shape = new(size.M, size.N, size.K, ProductSize.CountOf(size.K, OperandTile.Depth));
+        var launch = device.Load<Action<AcceleratorStream, KernelConfig, ArrayView<ushort>, ArrayView<ushort>, ArrayView<ushort>, ArrayView<float>,
+            ArrayView<ushort>, ArrayView<ushort>, ProductShape, FinishParts>>(kernel);
+        launch(
+            device.Stream, Configuration(size, lines, 1), a.BFloats, b.BFloats, output.Pieces<ushort>(), Either(bias, output).Pieces<float>(),
+            Either(saved, output).Pieces<ushort>(), Either(added, output).Pieces<ushort>(), shape, parts);
+    }
+
+    private static (CudaKernel Kernel, int Lines) Choose(CudaKernel[] kernels, ProductSize size, bool aligned) =>
+        !aligned ? (kernels[2], SmallTile) : size.PrefersLargeTiles ? (kernels[0], LargeTile) : (kernels[1], SmallTile);
+
+    private static KernelConfig Configuration(ProductSize size, int lines, int parts) => new(
+        new Index3D(ProductSize.CountOf(size.N, lines), ProductSize.CountOf(size.M, lines), parts),
+        new Index3D(OperandTile.Threads, 1, 1),
+        SharedMemoryConfig.RequestDynamic<byte>(new ProductForm(lines, true, true, true).SharedBytes));
+
+    // An absent tensor still needs a valid view; a flag says that it is not looked at.
+    private static Tensor Either(Tensor optional, Tensor substitute) => optional.Exists ? optional : substitute;
+
+    private static int Rounded(Tensor output, string name) => output.Type switch
+    {
+        ElementType.BFloat16 => 1,
+        ElementType.Float32 => 0,
+        _ => throw new ArgumentException($"{name}: {output} can be neither single precision nor bfloat16"),
+    };
+
+    private static void RequireType(Tensor tensor, string name, ElementType type)
+    {
+        if (tensor.Exists && tensor.Type != type) throw new ArgumentException($"{name}: expected {type} beside bfloat16 tensors, got {tensor}");
+    }
+
+    private static void LargeForwardKernel(
+        ArrayView<ushort> x, ArrayView<ushort> w, ArrayView<ushort> y, ArrayView<float> bias, ArrayView<ushort> preActivation, ArrayView<ushort> residual,
+        ProductShape shape, FinishParts parts)
+    {
+        ProductForm form = new(LargeTile, AAlong: true, BAlong: true, Aligned: true);
+        Finish(Product(x, w, shape, form), y, bias, preActivation, residual, shape, parts, form, backward: false);
+    }
+
+    private static void SmallForwardKernel(
+        ArrayView<ushort> x, ArrayView<ushort> w, ArrayView<ushort> y, ArrayView<float> bias, ArrayView<ushort> preActivation, ArrayView<ushort> residual,
+        ProductShape shape, FinishParts parts)
+    {
+        ProductForm form = new(SmallTile, AAlong: true, BAlong: true, Aligned: true);
+        Finish(Product(x, w, shape, form), y, bias, preActivation, residual, shape, parts, form, backward: false);
+    }
+
+    private static void AnyForwardKernel(
+        ArrayView<ushort> x, ArrayView<ushort> w, ArrayView<ushort> y, ArrayView<float> bias, ArrayView<ushort> preActivation, ArrayView<ushort> residual,
+        ProductShape shape, FinishParts parts)
+    {
+        ProductForm form = new(SmallTile, AAlong: true, BAlong: true, Aligned: false);
+        FinishNumbers(Product(x, w, shape, form), y, bias, preActivation, residual, shape, parts, form, backward: false);
+    }
+
+    private static void LargeBackwardInputKernel(
+        ArrayView<ushort> dy, ArrayView<ushort> w, ArrayView<ushort> dx, ArrayView<float> bias, ArrayView<ushort> preActivation, ArrayView<ushort> added,
+        ProductShape shape, FinishParts parts)
+    {
+        ProductForm form = new(LargeTile, AAlong: true, BAlong: false, Aligned: true);
+        Finish(Product(dy, w, shape, form), dx, bias, preActivation, added, shape, parts, form, backward: true);
+    }
+
+    private static void SmallBackwardInputKernel(
+        ArrayView<ushort> dy, ArrayView<ushort> w, ArrayView<ushort> dx, ArrayView<float> bias, ArrayView<ushort> preActivation, ArrayView<ushort> added,
+        ProductShape shape, FinishParts parts)
+    {
+        ProductForm form = new(SmallTile, AAlong: true, BAlong: false, Aligned: true);
+        Finish(Product(dy, w, shape, form), dx, bias, preActivation, added, shape, parts, form, backward: true);
+    }
+
+    private static void AnyBackwardInputKernel(
+        ArrayView<ushort> dy, ArrayView<ushort> w, ArrayView<ushort> dx, ArrayView<float> bias, ArrayView<ushort> preActivation, ArrayView<ushort> added,
+        ProductShape shape, FinishParts parts)
+    {
+        ProductForm form = new(SmallTile, AAlong: true, BAlong: false, Aligned: false);
+        FinishNumbers(Product(dy, w, shape, form), dx, bias, preActivation, added, shape, parts, form, backward: true);
+    }
+}
