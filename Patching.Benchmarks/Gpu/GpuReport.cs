@@ -45,12 +45,12 @@ internal static class GpuReport
     private static void AppendSection(StringBuilder text, IGrouping<string, GpuMeasurement> section)
     {
         text.AppendLine().AppendLine($"## {section.Key}").AppendLine().AppendLine("| work | engine | result |").AppendLine("|---|---|---|");
-        foreach (GpuMeasurement row in section) text.AppendLine($"| {row.Model} {row.Name} | {row.Engine} | {Result(row)} |");
+        foreach (GpuMeasurement row in section) text.AppendLine($"| {$"{row.Model} {row.Name}".Trim()} | {row.Engine} | {Result(row)} |");
     }
 
     private static string Result(GpuMeasurement row)
     {
-        if (row.Failure is not null) return $"FAILED: {row.Failure}";
+        if (row.Failure is not null) return row.Engine == GpuMeasurement.Ours ? $"FAILED: {row.Failure}" : $"not available: {row.Failure}";
         List<string> parts = [];
         if (row.Seconds.Count > 0)
         {

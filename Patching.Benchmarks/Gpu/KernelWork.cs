@@ -39,7 +39,8 @@ internal static class KernelWork
 
     private static PreparedWork PrepareGemm(Device device, LinearShape layer, Form form, ElementType type)
     {
-        Tensor x = default, w = default, dy = default, result = default;
+        Tensor x = default, w = default, dy = default, result = default, workspace = default;
+        long length = type == ElementType.BFloat16 && form == Form.BackwardWeight ? Gemm.WorkspaceLength(layer.Rows, layer.Outputs, layer.Inputs) : 0;
         Arena arena = Arena.Allocate(device, "gemm", a =>
         {
             x = a.Take("x", type, layer.Rows, layer.Inputs);
@@ -51,13 +52,14 @@ internal static class KernelWork
                 Form.BackwardInput => a.Take("dx", type, layer.Rows, layer.Inputs),
                 _ => a.Take("dw", layer.Outputs, layer.Inputs),
             };
+            if (length > 0) workspace = a.Take("workspace", checked((int)length));
         });
         foreach ((Tensor tensor, int seed) in ((Tensor, int)[])[(x, 1), (w, 2), (dy, 3)]) RandomNumbers.Fill(tensor, seed);
         Action once = form switch
         {
             Form.Forward => () => Gemm.Forward(device, result, x, w),
             Form.BackwardInput => () => Gemm.BackwardInput(device, result, dy, w),
-            _ => () => Gemm.BackwardWeight(device, result, default, dy, x),
+            _ => () => Gemm.BackwardWeight(device, result, default, dy, x, workspace),
         };
         return PreparedWork.Repeated(device, once, GemmCalls, [arena]);
     }
