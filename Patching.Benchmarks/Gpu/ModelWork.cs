@@ -128,7 +128,7 @@ internal static class ModelWork
         Tensor norm = default, scratch = default, coefficients = default;
         Arena arena = Arena.Allocate(device, "optimizer", a =>
             (norm, scratch, coefficients) = (a.Take("norm", 2), a.Take("partial_sums", GradientNorm.ScratchLength), a.Take("coefficients", AdamW.CoefficientCount)));
-        coefficients.CopyFrom(AdamW.CoefficientsOf(new AdamWSettings(OurStep.LearningRate, WeightDecay: OurStep.WeightDecay), step: 1000));
+        AdamW.WriteCoefficients(coefficients, new AdamWSettings(OurStep.LearningRate, WeightDecay: OurStep.WeightDecay), step: 1000);
         return new PreparedWork(Run, 1, null, [weights, gradients, first, second, arena]);
 
         void Run()

@@ -107,6 +107,9 @@ internal sealed record BlockWorkspace
     /// </summary>
     public Tensor Partials { get; init; }
 
+    /// <summary>Scratch of LayerNorm's gradients: sums over rows, part by part.</summary>
+    public Tensor NormScratch { get; init; }
+
     /// <summary>The stream's gradient as matrix products read it.</summary>
     public Tensor AsOperand(Tensor dStream) => DStreamRounded.Exists ? DStreamRounded : dStream;
 
@@ -132,6 +135,7 @@ internal sealed record BlockWorkspace
             DQkv = gradient.Prefix(tower.Rows, 3 * tower.Width),
             Delta = arena.Take("delta", tower.Batch, tower.Heads, tower.Tokens),
             DStreamRounded = rounded ? arena.Take("d_stream_rounded", tower.Operands, tower.Rows, tower.Width) : default,
+            NormScratch = arena.Take("layer_norm_scratch", LayerNorm.ScratchLength(tower.Rows, tower.Width)),
             Partials = rounded && partials > 0 ? arena.Take("partial_weight_gradients", checked((int)partials)) : default,
         };
     }

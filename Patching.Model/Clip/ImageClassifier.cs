@@ -48,7 +48,7 @@ public sealed class ImageClassifier : IDisposable
     {
         int batch = features.Rows;
         Tensor normalized = buffers.Normalized.Prefix(batch, features.Columns), logits = buffers.Logits.Prefix(batch, head.Rows);
-        L2Normalize.Forward(device, normalized, buffers.InverseNorm.Prefix(batch), features);
+        L2Normalize.Forward(device, normalized, default, features);
         Gemm.Forward(device, logits, normalized, head);
         return logits;
     }
@@ -65,12 +65,8 @@ public sealed class ImageClassifier : IDisposable
     public Tensor Loss(Tensor features, float smoothing)
     {
         int batch = features.Rows;
-        Tensor logits = Logits(features);
-        Tensor targets = buffers.Labels.Prefix(batch), losses = buffers.Losses.Prefix(batch), dLogits = buffers.DLogits.Prefix(batch, head.Rows);
-        CrossEntropy.Forward(device, losses, dLogits, logits, targets, smoothing, 1f / batch);
-        Tensor dNormalized = buffers.DNormalized.Prefix(batch, features.Columns), dFeatures = buffers.DFeatures.Prefix(batch, features.Columns);
-        Gemm.BackwardInput(device, dNormalized, dLogits, head);
-        L2Normalize.Backward(device, dFeatures, dNormalized, buffers.Normalized.Prefix(batch, features.Columns), buffers.InverseNorm.Prefix(batch));
+        Tensor targets = buffers.Labels.Prefix(batch), losses = buffers.Losses.Prefix(batch), dFeatures = buffers.DFeatures.Prefix(batch, features.Columns);
+        HeadLoss.Forward(device, losses, dFeatures, features, head, targets, smoothing, buffers.Scratch);
         return dFeatures;
     }
 
@@ -84,17 +80,13 @@ public sealed class ImageClassifier : IDisposable
     {
         public Tensor Normalized { get; } = arena.Take("normalized_features", batch, embedding);
 
-        public Tensor InverseNorm { get; } = arena.Take("inverse_norm", batch);
-
         public Tensor Logits { get; } = arena.Take("logits", batch, classes);
 
         public Tensor Labels { get; } = arena.Take("labels", ElementType.Int32, batch);
 
         public Tensor Losses { get; } = arena.Take("losses", batch);
 
-        public Tensor DLogits { get; } = arena.Take("d_logits", batch, classes);
-
-        public Tensor DNormalized { get; } = arena.Take("d_normalized_features", batch, embedding);
+        public Tensor Scratch { get; } = arena.Take("loss_scratch", HeadLoss.ScratchLength(batch, classes, embedding));
 
         public Tensor DFeatures { get; } = arena.Take("d_features", precision.Operands(), batch, embedding);
     }

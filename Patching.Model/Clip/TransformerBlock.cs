@@ -50,7 +50,7 @@ internal static class TransformerBlock
         Gemm.BackwardInput(device, work.DNormalized, work.DHidden, weights.Fc.Weight);
         LayerNorm.Backward(
             device, dx, gradients.Ln2Weight, gradients.Ln2Bias, work.DNormalized, saved.Middle, weights.Ln2Weight, saved.Mean2, saved.Rstd2, accumulate: true,
-            dxRounded: work.DStreamRounded);
+            work.DStreamRounded, work.NormScratch);
 
         LinearLayer.BackwardWeight(device, gradients.Out, dy, saved.Attended, work.Partials);
         Gemm.BackwardInput(device, work.DNormalized, dy, weights.Out.Weight);
@@ -61,7 +61,7 @@ internal static class TransformerBlock
         Gemm.BackwardInput(device, work.DNormalized, work.DQkv, weights.Qkv.Weight);
         LayerNorm.Backward(
             device, dx, gradients.Ln1Weight, gradients.Ln1Bias, work.DNormalized, x, weights.Ln1Weight, saved.Mean1, saved.Rstd1, accumulate: true,
-            dxRounded: work.DStreamRounded);
+            work.DStreamRounded, work.NormScratch);
     }
 }
 

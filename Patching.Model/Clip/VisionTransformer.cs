@@ -51,13 +51,13 @@ public sealed class VisionTransformer : IDisposable
         // PooledNormalized has been used for the last time; LayerNorm's gradient takes its place.
         LayerNorm.Backward(
             device, a.PooledNormalized, gradients.LnPostWeight, gradients.LnPostBias, a.DPooled, a.Pooled, weights.LnPostWeight, a.PooledMean, a.PooledRstd,
-            accumulate: false);
+            accumulate: false, scratch: a.Work.NormScratch);
         RowSelection.Scatter(device, a.DStream, a.PooledNormalized, a.ClassRows, a.Work.DStreamRounded);
         for (int layer = config.Vision.Layers - 1; layer >= 0; layer--)
             TransformerBlock.Backward(device, a.DStream, a.Streams[layer], weights.Blocks[layer], gradients.Blocks[layer], a.Blocks[layer], a.Work, a.Shape);
         LayerNorm.Backward(
             device, a.Work.Normalized, gradients.LnPreWeight, gradients.LnPreBias, a.Work.AsOperand(a.DStream), a.Embedded, weights.LnPreWeight, a.EmbeddedMean, a.EmbeddedRstd,
-            accumulate: false);
+            accumulate: false, scratch: a.Work.NormScratch);
         PatchEmbedding.AssembleBackward(device, a.PatchEmbeddings, gradients.ClassToken, gradients.Positions, a.Work.Normalized, a.Batch);
         LinearLayer.BackwardWeight(device, gradients.Patch, a.PatchEmbeddings, a.Patches, a.Work.Partials);
     }

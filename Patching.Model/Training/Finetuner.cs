@@ -100,7 +100,9 @@ public sealed class Finetuner : IDisposable
         lastCount = labels.Length;
         images.Upload(pixels);
         labelIndices.Upload(labels);
-        coefficientValues.Upload<float>(AdamW.CoefficientsOf(adamW, checked((int)StepsDone)));
+        Span<float> values = stackalloc float[AdamW.CoefficientCount];
+        AdamW.WriteCoefficients(values, adamW, checked((int)StepsDone));
+        coefficientValues.Upload<float>(values);
         VisionActivations batch = activations.Shrink(labels.Length);
         steps.Run(labels.Length, () => Launch(batch));
     }

@@ -1,0 +1,109 @@
+using System.Runtime.CompilerServices;
+using ILGPU;
+
+namespace Patching.Kernels;
+
+/// <summary>
+/// A matrix of single-precision or bfloat16 numbers as an argument of a CUDA kernel, read and written in single precision, four neighbouring columns at a time. The
+/// type and whether four neighbours are one aligned access are the same for all threads, so one kernel serves every type and every width without diverging.
+/// </summary>
+internal readonly struct NumberMatrix
+{
+    private readonly ArrayView<byte> memory;
+    private readonly int columns;
+    private readonly int isBFloat;
+    private readonly int inFours;
+
+    /// <summary>Sees a tensor as a matrix.</summary>
+    public NumberMatrix(Tensor tensor)
+    {
+        if (tensor.Type is not (ElementType.Float32 or ElementType.BFloat16))
+            throw new ArgumentException($"expected single-precision or bfloat16 numbers, got {tensor}");
+        memory = tensor.Pieces<byte>();
+        columns = tensor.Columns;
+        isBFloat = tensor.Type == ElementType.BFloat16 ? 1 : 0;
+        inFours = columns % 4 == 0 && tensor.IsAligned(4 * tensor.Type.Bytes()) ? 1 : 0;
+    }
+
+    /// <summary>Whether four neighbouring columns, from one that is a multiple of four, are one access.</summary>
+    public bool InFours => inFours != 0;
+
+    /// <summary>Whether the numbers are bfloat16.</summary>
+    public bool IsBFloat => isBFloat != 0;
+
+    /// <summary>The numbers of a row from <paramref name="column"/>, a multiple of four, on; zeros beyond the row's end.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Float4 Load(int row, int column)
+    {
+        if (inFours == 0)
+            return new Float4(One(row, column), One(row, column + 1), One(row, column + 2), One(row, column + 3));
+        return LoadFour(row, column);
+    }
+
+    /// <summary>The same for a matrix that is <see cref="InFours"/>, in straight code where the type is known.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Float4 LoadFour(int row, int column)
+    {
+        if (isBFloat != 0) return LoadBFloats(row, column);
+        return LoadFloats(row, column);
+    }
+
+    /// <summary><see cref="LoadFour"/> of single-precision numbers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Float4 LoadFloats(int row, int column) =>
+        GlobalMemoryAccess.LoadFloat4(ref memory[Index(row, column) * 4], default, Inside(column));
+
+    /// <summary><see cref="LoadFour"/> of bfloat16 numbers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Float4 LoadBFloats(int row, int column) =>
+        BFloatPacking.Unpack(GlobalMemoryAccess.LoadWord2(ref memory[Index(row, column) * 2], default, Inside(column)));
+
+    /// <summary>Writes the numbers of a row from <paramref name="column"/>, a multiple of four, on, rounded to the matrix's type; nothing beyond the row's end.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Store(int row, int column, Float4 values)
+    {
+        if (inFours != 0)
+        {
+            StoreFour(row, column, values);
+            return;
+        }
+        StoreOne(row, column, values.X);
+        StoreOne(row, column + 1, values.Y);
+        StoreOne(row, column + 2, values.Z);
+        StoreOne(row, column + 3, values.W);
+    }
+
+    /// <summary>The same for a matrix that is <see cref="InFours"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void StoreFour(int row, int column, Float4 values)
+    {
+        if (isBFloat != 0)
+            GlobalMemoryAccess.StoreWord2(ref memory[Index(row, column) * 2], BFloatPacking.Pack(values), Inside(column));
+        else
+            GlobalMemoryAccess.StoreFloat4(ref memory[Index(row, column) * 4], values, Inside(column));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private float One(int row, int column)
+    {
+        if (column >= columns) return 0;
+        if (isBFloat != 0) return GlobalMemoryAccess.LoadBFloat(ref memory[Index(row, column) * 2]);
+        return GlobalMemoryAccess.LoadFloat(ref memory[Index(row, column) * 4]);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void StoreOne(int row, int column, float value)
+    {
+        if (column >= columns) return;
+        if (isBFloat != 0)
+            GlobalMemoryAccess.StoreBFloat(ref memory[Index(row, column) * 2], value);
+        else
+            GlobalMemoryAccess.StoreFloat(ref memory[Index(row, column) * 4], value);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private long Index(int row, int column) => (long)row * columns + column;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private int Inside(int column) => column < columns ? 1 : 0;
+}
