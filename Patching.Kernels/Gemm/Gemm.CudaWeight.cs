@@ -36,14 +36,17 @@ public static partial class Gemm
                 throw new ArgumentException($"workspace: expected at least {PartialCount(size, parts)} elements, got {workspace}");
         }
         (CudaKernel kernel, int lines) = parts > 1 ? (BackwardWeightTiles[aligned ? 0 : 2], WeightTile(size)) : Choose(BackwardWeightTiles, size, aligned);
-        int stages = ProductSize.CountOf(size.K, OperandTile.Depth);
-        ProductShape shape = new(size.M, size.N, size.K, ProductSize.CountOf(stages, parts));
-        var launch = device.Load<Action<AcceleratorStream, KernelConfig, ArrayView<ushort>, ArrayView<ushort>, ArrayView<ushort>, ArrayView<float>, ArrayView<ushort>,
+        ProductShape shape = new(size.M, size.N, size.K, ProductSize.CountOf(ProductSize.CountOf(size.K, OperandTile.Depth), parts));
+        Tensor weights = parts > 1 ? workspace.Prefix(parts * size.M, size.N) : dw;
+        Tensor biases = parts > 1 ? BiasParts(workspace, size, parts) : Either(dbias, dw);
+        var launch = device.Load<Action<AcceleratorStream, KernelConfig, ArrayView<ushort>, ArrayView<ushort>, ArrayView<ushort>, ArrayView<float>,
             ProductShape, int, int>>(kernel);
         launch(
-            device.Stream, Configuration(size, lines, parts), dy.BFloats, x.BFloats, dw.Pieces<ushort>(), Either(dbias, dw).Floats,
-            Either(workspace, dw).Pieces<ushort>(), shape, Flag(dbias), parts);
-        if (parts > 1) AddParts(device, dw, dbias, workspace, size, parts);
+            device.Stream, Configuration(size, lines, parts), dy.BFloats, x.BFloats, weights.Pieces<ushort>(), biases.Floats, shape, Flag(dbias),
+            parts > 1 ? 1 : 0);
+        if (parts == 1) return;
+        AddParts(device, dw, weights, parts, aligned);
+        if (dbias.Exists) AddParts(device, dbias, biases, parts, aligned);
     }
 
     /// <summary>
@@ -64,95 +67,86 @@ public static partial class Gemm
     // Every part has a matrix, then every part a row of bias gradients.
     private static long PartialCount(ProductSize size, int parts) => (long)parts * size.M * (size.N + 1L);
 
-    private static void AddParts(Device device, Tensor dw, Tensor dbias, Tensor workspace, ProductSize size, int parts)
+    private static Tensor BiasParts(Tensor workspace, ProductSize size, int parts)
     {
-        bool pieces = WeightIsAligned(size);
-        long count = (dw.Count + (dbias.Exists ? dbias.Count : 0)) / (pieces ? 4 : 1);
-        var launch = device.Load<Action<AcceleratorStream, KernelConfig, ArrayView<float>, ArrayView<float>, ArrayView<float>, int, int, int>>(
-            pieces ? AddPieces : AddNumbers);
-        launch(
+        int rows = checked((int)(workspace.Count / size.M));
+        return workspace.Prefix(rows, size.M).SliceRows(parts * size.N, parts);
+    }
+
+    private static void AddParts(Device device, Tensor sum, Tensor partial, int parts, bool aligned)
+    {
+        long count = sum.Count / (aligned ? 4 : 1);
+        device.Load<Action<AcceleratorStream, KernelConfig, ArrayView<float>, ArrayView<float>, int, int>>(aligned ? AddPieces : AddNumbers)(
             device.Stream, new KernelConfig(checked((int)((count + ReductionThreads - 1) / ReductionThreads)), ReductionThreads),
-            dw.Floats, Either(dbias, dw).Floats, workspace.Floats, checked((int)dw.Count), dbias.Exists ? size.M : 0, parts);
+            sum.Floats, partial.Floats, checked((int)count), parts);
     }
 
     private static void LargeBackwardWeightKernel(
-        ArrayView<ushort> dy, ArrayView<ushort> x, ArrayView<ushort> dw, ArrayView<float> dbias, ArrayView<ushort> workspace,
-        ProductShape shape, int hasBias, int parts) =>
-        BackwardWeightTile(dy, x, dw, dbias, workspace, shape, hasBias, parts, new(LargeTile, AAlong: false, BAlong: false, Aligned: true));
+        ArrayView<ushort> dy, ArrayView<ushort> x, ArrayView<ushort> dw, ArrayView<float> dbias, ProductShape shape, int hasBias, int isDivided) =>
+        BackwardWeightTile(dy, x, dw, dbias, shape, hasBias, isDivided, new(LargeTile, AAlong: false, BAlong: false, Aligned: true));
 
     private static void SmallBackwardWeightKernel(
-        ArrayView<ushort> dy, ArrayView<ushort> x, ArrayView<ushort> dw, ArrayView<float> dbias, ArrayView<ushort> workspace,
-        ProductShape shape, int hasBias, int parts) =>
-        BackwardWeightTile(dy, x, dw, dbias, workspace, shape, hasBias, parts, new(SmallTile, AAlong: false, BAlong: false, Aligned: true));
+        ArrayView<ushort> dy, ArrayView<ushort> x, ArrayView<ushort> dw, ArrayView<float> dbias, ProductShape shape, int hasBias, int isDivided) =>
+        BackwardWeightTile(dy, x, dw, dbias, shape, hasBias, isDivided, new(SmallTile, AAlong: false, BAlong: false, Aligned: true));
 
     private static void AnyBackwardWeightKernel(
-        ArrayView<ushort> dy, ArrayView<ushort> x, ArrayView<ushort> dw, ArrayView<float> dbias, ArrayView<ushort> workspace,
-        ProductShape shape, int hasBias, int parts) =>
-        BackwardWeightTile(dy, x, dw, dbias, workspace, shape, hasBias, parts, new(SmallTile, AAlong: false, BAlong: false, Aligned: false));
+        ArrayView<ushort> dy, ArrayView<ushort> x, ArrayView<ushort> dw, ArrayView<float> dbias, ProductShape shape, int hasBias, int isDivided) =>
+        BackwardWeightTile(dy, x, dw, dbias, shape, hasBias, isDivided, new(SmallTile, AAlong: false, BAlong: false, Aligned: false));
 
+    /// <summary>
+    /// A tile of the weight's gradient. Where the sum is divided, <paramref name="dw"/> and <paramref name="dbias"/> are the workspace, a matrix and a row per
+    /// part, and written; otherwise they are added to.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void BackwardWeightTile(
-        ArrayView<ushort> dy, ArrayView<ushort> x, ArrayView<ushort> dw, ArrayView<float> dbias, ArrayView<ushort> workspace,
-        ProductShape shape, int hasBias, int parts, ProductForm form)
+        ArrayView<ushort> dy, ArrayView<ushort> x, ArrayView<ushort> dw, ArrayView<float> dbias,
+        ProductShape shape, int hasBias, int isDivided, ProductForm form)
     {
         // Groups side by side read the same rows of dyT: the first adds them up.
         bool wantsSums = hasBias != 0 && Grid.IdxX == 0;
         uint staged = ProductAndSums(dy, x, shape, form, wantsSums, out LineSums sums);
-        bool divided = parts > 1;
-        if (wantsSums) FinishSums(sums, dbias, workspace, shape, parts, form);
-        FinishParts finish = new(NoActivation, HasBias: 0, HasSaved: 0, divided ? NothingAdded : FloatsAdded, Rounded: 0);
-        ArrayView<ushort> output = divided ? workspace : dw;
-        if (form.Aligned) Finish(staged, output, dbias, dw, dw, shape, finish, form, backward: false);
-        else FinishNumbers(staged, output, dbias, dw, dw, shape, finish, form, backward: false);
+        if (wantsSums) FinishSums(sums, dbias, shape, isDivided, form);
+        FinishParts finish = new(NoActivation, HasBias: 0, HasSaved: 0, isDivided != 0 ? NothingAdded : FloatsAdded, Rounded: 0);
+        if (form.Aligned) Finish(staged, dw, dbias, dw, dw, shape, finish, form, backward: false);
+        else FinishNumbers(staged, dw, dbias, dw, dw, shape, finish, form, backward: false);
     }
 
     // Every fourth lane has two rows of a block: the columns of the accumulators are all the same.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void FinishSums(
-        LineSums sums, ArrayView<float> dbias, ArrayView<ushort> workspace, ProductShape shape, int parts, ProductForm form)
+    private static void FinishSums(LineSums sums, ArrayView<float> dbias, ProductShape shape, int isDivided, ProductForm form)
     {
         int lane = Group.IdxX & 31, line = Grid.IdxY * form.Lines + SumBlock(Group.IdxX >> 5, form) + lane / 4;
-        if (lane % 4 != 0) return;
-        ArrayView<float> partial = workspace.Cast<float>();
-        long first = parts > 1 ? (long)parts * shape.M * shape.N + (long)Grid.IdxZ * shape.M : 0;
-        AddSum(sums.S0.X, line, first, dbias, partial, shape, parts);
-        AddSum(sums.S0.Z, line + 8, first, dbias, partial, shape, parts);
+        if ((lane & 3) != 0) return;
+        AddSum(sums.S0.X, line, dbias, shape, isDivided);
+        AddSum(sums.S0.Z, line + 8, dbias, shape, isDivided);
         if (form.RowBlocks == 1) return;
-        AddSum(sums.S1.X, line + 16, first, dbias, partial, shape, parts);
-        AddSum(sums.S1.Z, line + 24, first, dbias, partial, shape, parts);
+        AddSum(sums.S1.X, line + 16, dbias, shape, isDivided);
+        AddSum(sums.S1.Z, line + 24, dbias, shape, isDivided);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddSum(float sum, int line, long first, ArrayView<float> dbias, ArrayView<float> partial, ProductShape shape, int parts)
+    private static void AddSum(float sum, int line, ArrayView<float> dbias, ProductShape shape, int isDivided)
     {
         if (line >= shape.M) return;
-        if (parts > 1) partial[first + line] = sum;
-        else dbias[line] += sum;
+        long at = (long)Grid.IdxZ * shape.M + line;
+        dbias[at] = isDivided != 0 ? sum : dbias[at] + sum;
     }
 
-    private static void AddPiecesKernel(
-        ArrayView<float> dw, ArrayView<float> dbias, ArrayView<float> workspace, int weights, int biases, int parts)
+    private static void AddPiecesKernel(ArrayView<float> sum, ArrayView<float> partial, int count, int parts)
     {
-        int i = Grid.IdxX * Group.DimX + Group.IdxX, j = i - weights / 4;
-        if (j >= biases / 4) return;
-        ArrayView<Float4> target = (j < 0 ? dw : dbias).Cast<Float4>(), partial = workspace.Cast<Float4>();
-        int place = j < 0 ? i : j, pitch = (j < 0 ? weights : biases) / 4;
-        long first = j < 0 ? i : (long)parts * (weights / 4) + j;
-        Float4 sum = target[place];
-        for (int part = 0; part < parts; part++) sum = Add(sum, partial[first + (long)part * pitch]);
-        target[place] = sum;
+        int i = Grid.IdxX * Group.DimX + Group.IdxX;
+        if (i >= count) return;
+        Float4 s = sum.Cast<Float4>()[i];
+        for (int part = 0; part < parts; part++) s = Add(s, partial.Cast<Float4>()[(long)part * count + i]);
+        sum.Cast<Float4>()[i] = s;
     }
 
-    private static void AddNumbersKernel(
-        ArrayView<float> dw, ArrayView<float> dbias, ArrayView<float> workspace, int weights, int biases, int parts)
+    private static void AddNumbersKernel(ArrayView<float> sum, ArrayView<float> partial, int count, int parts)
     {
-        int i = Grid.IdxX * Group.DimX + Group.IdxX, j = i - weights;
-        if (j >= biases) return;
-        ArrayView<float> target = j < 0 ? dw : dbias;
-        int place = j < 0 ? i : j, pitch = j < 0 ? weights : biases;
-        long first = j < 0 ? i : (long)parts * weights + j;
-        float sum = target[place];
-        for (int part = 0; part < parts; part++) sum += workspace[first + (long)part * pitch];
-        target[place] = sum;
+        int i = Grid.IdxX * Group.DimX + Group.IdxX;
+        if (i >= count) return;
+        float s = sum[i];
+        for (int part = 0; part < parts; part++) s += partial[(long)part * count + i];
+        sum[i] = s;
     }
 }

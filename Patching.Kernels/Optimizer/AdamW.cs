@@ -52,8 +52,14 @@ public static partial class AdamW
     /// The same with coefficients that <see cref="WriteCoefficients(Tensor, in AdamWSettings, int)"/> has put into device memory, so that a launch recorded once
     /// can be repeated with the learning rate and the number of every step.
     /// </summary>
-    /// <inheritdoc cref="Step(Device, Tensor, Tensor, Tensor, Tensor, Tensor, in AdamWSettings, int, Tensor)"/>
+    /// <param name="device">Where to run.</param>
+    /// <param name="parameter">Weights, updated.</param>
+    /// <param name="m">First moment, updated.</param>
+    /// <param name="v">Second moment, updated.</param>
+    /// <param name="gradient">Gradient before clipping; not changed.</param>
+    /// <param name="clip">[2], result of <see cref="GradientNorm"/>, or no tensor for no clipping.</param>
     /// <param name="coefficients">[<see cref="CoefficientCount"/>].</param>
+    /// <param name="rounded">The updated weights in bfloat16 as well, written; or no tensor.</param>
     public static void Step(
         Device device, Tensor parameter, Tensor m, Tensor v, Tensor gradient, Tensor clip, Tensor coefficients, Tensor rounded = default)
     {
@@ -63,7 +69,10 @@ public static partial class AdamW
         Step(device, parameter, m, v, gradient, clip, known, coefficients, rounded);
     }
 
-    /// <summary>Writes what is the same for all elements of a step, in the order that <see cref="Step(Device, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"/> reads.</summary>
+    /// <summary>
+    /// Writes what is the same for all elements of a step, in the order that <see cref="Step(Device, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"/>
+    /// reads.
+    /// </summary>
     /// <param name="coefficients">[<see cref="CoefficientCount"/>], written.</param>
     /// <param name="settings">Hyper-parameters.</param>
     /// <param name="step">Number of the step, from 1.</param>

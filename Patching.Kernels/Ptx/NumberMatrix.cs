@@ -9,10 +9,11 @@ namespace Patching.Kernels;
 /// </summary>
 internal readonly struct NumberMatrix
 {
-    private readonly ArrayView<byte> memory;
-    private readonly int columns;
-    private readonly int isBFloat;
-    private readonly int inFours;
+    // Not private: ILGPU's generated launchers take the structure apart.
+    internal readonly ArrayView<byte> memory;
+    internal readonly int columns;
+    internal readonly int isBFloat;
+    internal readonly int inFours;
 
     /// <summary>Sees a tensor as a matrix.</summary>
     public NumberMatrix(Tensor tensor)
@@ -36,7 +37,7 @@ internal readonly struct NumberMatrix
     public Float4 Load(int row, int column)
     {
         if (inFours == 0)
-            return new Float4(One(row, column), One(row, column + 1), One(row, column + 2), One(row, column + 3));
+            return new Float4(LoadOne(row, column), LoadOne(row, column + 1), LoadOne(row, column + 2), LoadOne(row, column + 3));
         return LoadFour(row, column);
     }
 
@@ -83,8 +84,9 @@ internal readonly struct NumberMatrix
             GlobalMemoryAccess.StoreFloat4(ref memory[Index(row, column) * 4], values, Inside(column));
     }
 
+    /// <summary>One number; zero beyond the row's end.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private float One(int row, int column)
+    public float LoadOne(int row, int column)
     {
         if (column >= columns) return 0;
         if (isBFloat != 0) return GlobalMemoryAccess.LoadBFloat(ref memory[Index(row, column) * 2]);
