@@ -19,23 +19,25 @@ internal static class FastActivation
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Derivative(float x, int kind) => kind == (int)ActivationKind.QuickGelu ? QuickGeluDerivative(x) : GeluDerivative(x);
 
-    /// <summary>f(x) for sixteen: the kind is asked for once.</summary>
+    /// <summary>f(x) for four: the kind is asked for once.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Float4 Value(Float4 x, int kind) => kind == (int)ActivationKind.QuickGelu ? QuickGelu(x) : Gelu(x);
+
+    /// <summary>f'(x) for four.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Float4 Derivative(Float4 x, int kind) => kind == (int)ActivationKind.QuickGelu ? QuickGeluDerivative(x) : GeluDerivative(x);
+
+    /// <summary>f(x) for sixteen.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Gemm.Rows4 Value(Gemm.Rows4 x, int kind) => kind == (int)ActivationKind.QuickGelu
-        ? new Gemm.Rows4 { R0 = QuickGelu(x.R0), R1 = QuickGelu(x.R1), R2 = QuickGelu(x.R2), R3 = QuickGelu(x.R3) }
-        : new Gemm.Rows4 { R0 = Gelu(x.R0), R1 = Gelu(x.R1), R2 = Gelu(x.R2), R3 = Gelu(x.R3) };
+        ? new() { R0 = QuickGelu(x.R0), R1 = QuickGelu(x.R1), R2 = QuickGelu(x.R2), R3 = QuickGelu(x.R3) }
+        : new() { R0 = Gelu(x.R0), R1 = Gelu(x.R1), R2 = Gelu(x.R2), R3 = Gelu(x.R3) };
 
     /// <summary>f'(x) for sixteen.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Gemm.Rows4 Derivative(Gemm.Rows4 x, int kind) => kind == (int)ActivationKind.QuickGelu
-        ? new Gemm.Rows4
-        {
-            R0 = QuickGeluDerivative(x.R0),
-            R1 = QuickGeluDerivative(x.R1),
-            R2 = QuickGeluDerivative(x.R2),
-            R3 = QuickGeluDerivative(x.R3),
-        }
-        : new Gemm.Rows4 { R0 = GeluDerivative(x.R0), R1 = GeluDerivative(x.R1), R2 = GeluDerivative(x.R2), R3 = GeluDerivative(x.R3) };
+        ? new() { R0 = QuickGeluDerivative(x.R0), R1 = QuickGeluDerivative(x.R1), R2 = QuickGeluDerivative(x.R2), R3 = QuickGeluDerivative(x.R3) }
+        : new() { R0 = GeluDerivative(x.R0), R1 = GeluDerivative(x.R1), R2 = GeluDerivative(x.R2), R3 = GeluDerivative(x.R3) };
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Float4 QuickGelu(Float4 x) => new(QuickGelu(x.X), QuickGelu(x.Y), QuickGelu(x.Z), QuickGelu(x.W));

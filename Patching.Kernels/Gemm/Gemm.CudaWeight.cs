@@ -105,10 +105,10 @@ public static partial class Gemm
         // Groups side by side read the same rows of dyT: the first adds them up.
         bool wantsSums = hasBias != 0 && Grid.IdxX == 0;
         uint staged = ProductAndSums(dy, x, shape, form, wantsSums, out LineSums sums);
-        if (wantsSums) FinishSums(sums, dbias, shape, isDivided, form);
         FinishParts finish = new(NoActivation, HasBias: 0, HasSaved: 0, isDivided != 0 ? NothingAdded : FloatsAdded, Rounded: 0);
         if (form.Aligned) Finish(staged, dw, dbias, dw, dw, shape, finish, form, backward: false);
         else FinishNumbers(staged, dw, dbias, dw, dw, shape, finish, form, backward: false);
+        if (wantsSums) FinishSums(sums, dbias, shape, isDivided, form);
     }
 
     // Every fourth lane has two rows of a block: the columns of the accumulators are all the same.

@@ -29,6 +29,8 @@ public static partial class Gemm
             ForwardCuda(device, y, x, w, epilogue);
         else if (device.IsHost)
             ForwardHost(device.Threads, GemmTile.Best, y, x, w, epilogue);
+        else if (UsesFloatTiles(device, y))
+            ForwardFloat(device, y, x, w, epilogue);
         else
             ForwardPortable(device, y, x, w, epilogue);
     }
@@ -41,7 +43,7 @@ public static partial class Gemm
         if (device.IsHost)
             ForwardHost(device.Threads, GemmTile.Best, y, x, w, epilogue);
         else
-            ForwardPortable(device, y, x, w.Memory.Prefix(w.Outputs, w.Inputs), epilogue);
+            Forward(device, y, x, w.Memory.Prefix(w.Outputs, w.Inputs), epilogue);
     }
 
     /// <summary>
@@ -74,6 +76,8 @@ public static partial class Gemm
             BackwardInputCuda(device, dx, dy, w, accumulate, preActivation, kind);
         else if (device.IsHost)
             BackwardInputHost(device.Threads, GemmTile.Best, dx, dy, w, accumulate, preActivation, kind);
+        else if (UsesFloatTiles(device, dx))
+            BackwardInputFloat(device, dx, dy, w, accumulate, preActivation, kind);
         else
             BackwardInputPortable(device, dx, dy, w, accumulate, preActivation, kind);
     }
@@ -95,6 +99,8 @@ public static partial class Gemm
             BackwardWeightCuda(device, dw, dbias, dy, x, workspace);
         else if (device.IsHost)
             BackwardWeightHost(device.Threads, GemmTile.Best, dw, dbias, dy, x);
+        else if (UsesFloatTiles(device, dw))
+            BackwardWeightFloat(device, dw, dbias, dy, x);
         else
             BackwardWeightPortable(device, dw, dbias, dy, x);
     }
