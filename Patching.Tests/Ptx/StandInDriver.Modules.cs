@@ -177,4 +177,4 @@ internal sealed unsafe partial class StandInDriver
 /// <param name="Block">Threads of a group.</param>
 /// <param name="DynamicSharedBytes">Shared memory it asked for at the launch.</param>
 /// <param name="Statistics">What the interpreter counted.</param>
-internal sealed record StandInLaunch(PtxEntry Entry, Dim3 Grid, Dim3 Block, int DynamicSharedBytes, PtxStatistics Statistics);
+internal sealed record StandInLaunch(PtxEntry Entry, Dim3 Grid, Dim3 Block, int DynamicSharedBytes, LaunchStatistics Statistics);
