@@ -72,10 +72,10 @@ public static class SelfTest
         }
     }
 
-    // ILGPU wraps what the compiler found; the innermost message says it.
+    // ILGPU wraps what the compiler found; the innermost message says it. Our own errors say more than what they wrap.
     private static string OneLine(Exception error)
     {
-        Exception cause = error.GetBaseException();
+        Exception cause = error is DeviceException ? error : error.GetBaseException();
         string message = string.Join(' ', cause.Message.Split(['\r', '\n', ' '], StringSplitOptions.RemoveEmptyEntries));
         return $"{cause.GetType().Name}: {message}";
     }

@@ -19,7 +19,7 @@ internal sealed partial class PtxDecoder
             "prmt" => Permute(),
             "lop3" => Logic3(),
             "shf" => FunnelShift(),
-            "slct" => throw Unsupported(),
+            "slct" => DecodeSignSelect(),
             _ => throw Unsupported(),
         };
     }

@@ -1,6 +1,7 @@
 using ILGPU;
 using ILGPU.Runtime;
 using Patching.Kernels;
+using Device = Patching.Kernels.Device;
 
 namespace Patching.Benchmarks.Kernels.GemmSteps;
 
