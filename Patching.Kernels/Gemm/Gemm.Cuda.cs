@@ -22,7 +22,14 @@ public static partial class Gemm
     private static CudaKernel Tiled(Delegate kernel, int lines) => new(
         kernel, OperandTile.Threads, new ProductForm(lines, true, true, true).SharedBytes, groupsPerMultiprocessor: lines == LargeTile ? 2 : 3);
 
-    private static void ForwardCuda(Device device, Tensor y, Tensor x, Tensor w, in GemmEpilogue epilogue)
+    /// <summary>See <see cref="Forward(Device, Tensor, Tensor, Tensor, in GemmEpilogue)"/>.</summary>
+    /// <param name="device">A CUDA device.</param>
+    /// <param name="y">[N, O], bfloat16 or single precision.</param>
+    /// <param name="x">[N, I], bfloat16.</param>
+    /// <param name="w">[O, I], bfloat16.</param>
+    /// <param name="epilogue">Bias and residual in single precision, pre-activation bfloat16.</param>
+    /// <param name="large">Whether to take large tiles; what suits the size where it is not said.</param>
+    internal static void ForwardCuda(Device device, Tensor y, Tensor x, Tensor w, in GemmEpilogue epilogue, bool? large = null)
     {
         RequireType(x, "x", ElementType.BFloat16);
         RequireType(w, "w", ElementType.BFloat16);
@@ -34,11 +41,12 @@ public static partial class Gemm
             Flag(epilogue.Bias), Flag(epilogue.PreActivation), epilogue.Residual.Exists ? FloatsAdded : NothingAdded, Rounded(y, "y"));
         ProductSize size = new(y.Rows, y.Columns, x.Columns);
         bool aligned = x.Columns % 8 == 0 && y.Columns % 4 == 0;
-        Launch(device, ForwardTiles, size, aligned, x, w, y, epilogue.Bias, epilogue.PreActivation, epilogue.Residual, parts);
+        Launch(device, Choose(ForwardTiles, size, aligned, large), size, x, w, y, epilogue.Bias, epilogue.PreActivation, epilogue.Residual, parts);
     }
 
-    private static void BackwardInputCuda(
-        Device device, Tensor dx, Tensor dy, Tensor w, bool accumulate, Tensor preActivation, ActivationKind kind)
+    /// <summary>See <see cref="BackwardInput"/>.</summary>
+    internal static void BackwardInputCuda(
+        Device device, Tensor dx, Tensor dy, Tensor w, bool accumulate, Tensor preActivation, ActivationKind kind, bool? large = null)
     {
         RequireType(dy, "dy", ElementType.BFloat16);
         RequireType(w, "w", ElementType.BFloat16);
@@ -47,24 +55,23 @@ public static partial class Gemm
         ProductSize size = new(dx.Rows, dx.Columns, dy.Columns);
         bool aligned = dy.Columns % 8 == 0 && dx.Columns % 8 == 0;
         FinishParts parts = new((int)kind, HasBias: 0, Flag(preActivation), added, rounded);
-        Launch(device, BackwardInputTiles, size, aligned, dy, w, dx, default, preActivation, dx, parts);
+        Launch(device, Choose(BackwardInputTiles, size, aligned, large), size, dy, w, dx, default, preActivation, dx, parts);
     }
 
     private static void Launch(
-        Device device, CudaKernel[] kernels, ProductSize size, bool aligned,
+        Device device, (CudaKernel Kernel, int Lines) chosen, ProductSize size,
         Tensor a, Tensor b, Tensor output, Tensor bias, Tensor saved, Tensor added, FinishParts parts)
     {
-        (CudaKernel kernel, int lines) = Choose(kernels, size, aligned);
         ProductShape shape = new(size.M, size.N, size.K, ProductSize.CountOf(size.K, OperandTile.Depth));
         var launch = device.Load<Action<AcceleratorStream, KernelConfig, ArrayView<ushort>, ArrayView<ushort>, ArrayView<ushort>, ArrayView<float>,
-            ArrayView<ushort>, ArrayView<ushort>, ProductShape, FinishParts>>(kernel);
+            ArrayView<ushort>, ArrayView<ushort>, ProductShape, FinishParts>>(chosen.Kernel);
         launch(
-            device.Stream, Configuration(size, lines, 1), a.BFloats, b.BFloats, output.Pieces<ushort>(), Either(bias, output).Pieces<float>(),
+            device.Stream, Configuration(size, chosen.Lines, 1), a.BFloats, b.BFloats, output.Pieces<ushort>(), Either(bias, output).Pieces<float>(),
             Either(saved, output).Pieces<ushort>(), Either(added, output).Pieces<ushort>(), shape, parts);
     }
 
-    private static (CudaKernel Kernel, int Lines) Choose(CudaKernel[] kernels, ProductSize size, bool aligned) =>
-        !aligned ? (kernels[2], SmallTile) : size.PrefersLargeTiles ? (kernels[0], LargeTile) : (kernels[1], SmallTile);
+    private static (CudaKernel Kernel, int Lines) Choose(CudaKernel[] kernels, ProductSize size, bool aligned, bool? large) =>
+        !aligned ? (kernels[2], SmallTile) : large ?? size.PrefersLargeTiles ? (kernels[0], LargeTile) : (kernels[1], SmallTile);
 
     private static KernelConfig Configuration(ProductSize size, int lines, int parts) => new(
         new Index3D(ProductSize.CountOf(size.N, lines), ProductSize.CountOf(size.M, lines), parts),

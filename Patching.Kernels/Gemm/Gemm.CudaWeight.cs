@@ -19,7 +19,9 @@ public static partial class Gemm
     private static readonly CudaKernel AddPieces = new(AddPiecesKernel, ReductionThreads);
     private static readonly CudaKernel AddNumbers = new(AddNumbersKernel, ReductionThreads);
 
-    private static void BackwardWeightCuda(Device device, Tensor dw, Tensor dbias, Tensor dy, Tensor x, Tensor workspace)
+    /// <summary>See <see cref="BackwardWeight"/>.</summary>
+    internal static void BackwardWeightCuda(
+        Device device, Tensor dw, Tensor dbias, Tensor dy, Tensor x, Tensor workspace, bool? large = null)
     {
         RequireType(dy, "dy", ElementType.BFloat16);
         RequireType(x, "x", ElementType.BFloat16);
@@ -35,7 +37,7 @@ public static partial class Gemm
             if (parts > 1 && workspace.Count < PartialCount(size, parts))
                 throw new ArgumentException($"workspace: expected at least {PartialCount(size, parts)} elements, got {workspace}");
         }
-        (CudaKernel kernel, int lines) = parts > 1 ? (BackwardWeightTiles[aligned ? 0 : 2], WeightTile(size)) : Choose(BackwardWeightTiles, size, aligned);
+        (CudaKernel kernel, int lines) = parts > 1 ? (BackwardWeightTiles[aligned ? 0 : 2], WeightTile(size)) : Choose(BackwardWeightTiles, size, aligned, large);
         ProductShape shape = new(size.M, size.N, size.K, ProductSize.CountOf(ProductSize.CountOf(size.K, OperandTile.Depth), parts));
         Tensor weights = parts > 1 ? workspace.Prefix(parts * size.M, size.N) : dw;
         Tensor biases = parts > 1 ? BiasParts(workspace, size, parts) : Either(dbias, dw);

@@ -14,6 +14,6 @@ internal static class ApproximateMath
     public static float Abs(float x) => MathF.Abs(x);
 
     /// <summary><paramref name="positive"/> where <paramref name="x"/> is at least zero, otherwise <paramref name="negative"/>.</summary>
-    [IntrinsicImplementation, Ptx("slct.f32.f32 $r, $0, $1, $2;")]
+    [IntrinsicImplementation, Ptx("{ .reg .pred %positive; setp.ge.f32 %positive, $2, 0f00000000; selp.f32 $r, $0, $1, %positive; }")]
     public static float Select(float positive, float negative, float x) => x >= 0 ? positive : negative;
 }
