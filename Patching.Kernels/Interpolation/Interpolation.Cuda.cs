@@ -24,16 +24,16 @@ public static partial class Interpolation
         Require.Type(theta1, "theta1", ElementType.Float32);
         device.Load<Action<
             AcceleratorStream, KernelConfig, ArrayView<byte>, ArrayView<byte>, ArrayView<byte>, ArrayView<byte>, float, float, int, int, int>>(MixCudaKernel)(
-            device.Stream, FlatLaunch.Groups(y.Count, Threads * FoursPerThread, Threads),
+            device.Stream, FlatLaunch.Groups(y.Count, Threads * FoursPerThread * 4, Threads),
             y.Pieces<byte>(), theta0.Pieces<byte>(), theta1.Pieces<byte>(), rounded.Exists ? rounded.Pieces<byte>() : y.Pieces<byte>(),
-            weight0, weight1, FlatLaunch.Fours(y.Count, isAligned), checked((int)y.Count), rounded.Exists ? 1 : 0);
+            weight0, weight1, FlatLaunch.Pieces(y.Count, 4, isAligned), checked((int)y.Count), rounded.Exists ? 1 : 0);
     }
 
     private static void Mix(
         ArrayView<byte> y, ArrayView<byte> theta0, ArrayView<byte> theta1, ArrayView<byte> rounded, float weight0, float weight1, int fours, int count,
         int hasRounded)
     {
-        int i0 = FlatLaunch.FirstFour(FoursPerThread), i1 = i0 + Threads, i2 = i1 + Threads, i3 = i2 + Threads;
+        int i0 = FlatLaunch.FirstPiece(FoursPerThread), i1 = i0 + Threads, i2 = i1 + Threads, i3 = i2 + Threads;
         int has0 = i0 < fours ? 1 : 0, has1 = i1 < fours ? 1 : 0, has2 = i2 < fours ? 1 : 0, has3 = i3 < fours ? 1 : 0;
         Float4 a0 = GlobalMemoryAccess.LoadFloat4(ref theta0[i0 * 16L], default, has0), b0 = GlobalMemoryAccess.LoadFloat4(ref theta1[i0 * 16L], default, has0);
         Float4 a1 = GlobalMemoryAccess.LoadFloat4(ref theta0[i1 * 16L], default, has1), b1 = GlobalMemoryAccess.LoadFloat4(ref theta1[i1 * 16L], default, has1);
@@ -43,7 +43,7 @@ public static partial class Interpolation
         StoreFour(y, rounded, i1, has1, has1 * hasRounded, Blend(a1, b1, weight0, weight1));
         StoreFour(y, rounded, i2, has2, has2 * hasRounded, Blend(a2, b2, weight0, weight1));
         StoreFour(y, rounded, i3, has3, has3 * hasRounded, Blend(a3, b3, weight0, weight1));
-        for (int i = FlatLaunch.FirstLoose(fours); i < count; i += FlatLaunch.AllThreads)
+        for (int i = FlatLaunch.FirstLoose(fours * 4); i < count; i += FlatLaunch.AllThreads)
         {
             float mixed = Blend(GlobalMemoryAccess.LoadFloat(ref theta0[i * 4L]), GlobalMemoryAccess.LoadFloat(ref theta1[i * 4L]), weight0, weight1);
             GlobalMemoryAccess.StoreFloat(ref y[i * 4L], mixed);

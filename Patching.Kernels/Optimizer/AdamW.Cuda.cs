@@ -25,11 +25,11 @@ public static partial class AdamW
         device.Load<Action<
             AcceleratorStream, KernelConfig, ArrayView<byte>, ArrayView<byte>, ArrayView<byte>, ArrayView<byte>, ArrayView<byte>, ArrayView<float>,
             ArrayView<byte>, Coefficients, StepOptions>>(StepCudaKernel)(
-            device.Stream, FlatLaunch.Groups(parameter.Count, Threads, Threads), p, m.Pieces<byte>(), v.Pieces<byte>(), gradient.Pieces<byte>(),
+            device.Stream, FlatLaunch.Groups(parameter.Count, Threads * 4, Threads), p, m.Pieces<byte>(), v.Pieces<byte>(), gradient.Pieces<byte>(),
             rounded.Exists ? rounded.Pieces<byte>() : p, clip.Exists ? clip.Floats : gradient.Floats, stored.Exists ? stored.Pieces<byte>() : p, known,
             new StepOptions
             {
-                Fours = FlatLaunch.Fours(parameter.Count, isAligned), Count = checked((int)parameter.Count),
+                Fours = FlatLaunch.Pieces(parameter.Count, 4, isAligned), Count = checked((int)parameter.Count),
                 HasRounded = rounded.Exists ? 1 : 0, HasClip = clip.Exists ? 1 : 0, HasStored = stored.Exists ? 1 : 0,
             });
     }
@@ -38,7 +38,7 @@ public static partial class AdamW
         ArrayView<byte> parameter, ArrayView<byte> m, ArrayView<byte> v, ArrayView<byte> gradient, ArrayView<byte> rounded, ArrayView<float> clip,
         ArrayView<byte> stored, Coefficients known, StepOptions options)
     {
-        int i = FlatLaunch.FirstFour(1), has = i < options.Fours ? 1 : 0;
+        int i = FlatLaunch.FirstPiece(1), has = i < options.Fours ? 1 : 0;
         long at = i * 16L;
         Float4 p = GlobalMemoryAccess.LoadFloat4(ref parameter[at], default, has), g = GlobalMemoryAccess.LoadFloat4(ref gradient[at], default, has);
         Float4 m0 = GlobalMemoryAccess.LoadFloat4(ref m[at], default, has), v0 = GlobalMemoryAccess.LoadFloat4(ref v[at], default, has);
@@ -57,7 +57,7 @@ public static partial class AdamW
         GlobalMemoryAccess.StoreFloat4(ref v[at], new Float4(x.V, y.V, z.V, w.V), has);
         GlobalMemoryAccess.StoreWord2(ref rounded[i * 8L], BFloatPacking.Pack(updated), has * options.HasRounded);
 
-        for (int k = FlatLaunch.FirstLoose(options.Fours); k < options.Count; k += FlatLaunch.AllThreads)
+        for (int k = FlatLaunch.FirstLoose(options.Fours * 4); k < options.Count; k += FlatLaunch.AllThreads)
         {
             StepElement e = scales.Apply(
                 GlobalMemoryAccess.LoadFloat(ref parameter[k * 4L]), GlobalMemoryAccess.LoadFloat(ref m[k * 4L]), GlobalMemoryAccess.LoadFloat(ref v[k * 4L]),

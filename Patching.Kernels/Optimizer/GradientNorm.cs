@@ -48,6 +48,11 @@ public static partial class GradientNorm
             ForwardHost(device.Threads, result, gradient, scratch, maxNorm);
             return;
         }
+        if (device.Kind == DeviceKind.Cuda)
+        {
+            ForwardCuda(device, result, gradient, scratch, maxNorm);
+            return;
+        }
         ArrayView<double> partials = scratch.Floats.Cast<double>();
         ArrayView<double> lanes = partials.SubView(0, Lanes), groups = partials.SubView(Lanes, Groups);
         device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<double>, ArrayView<float>>(LaneKernel))(

@@ -15,14 +15,14 @@ public static partial class Rounding
 
     private static void ForwardCuda(Device device, Tensor rounded, Tensor x)
     {
-        int fours = FlatLaunch.Fours(x.Count, x.IsAligned(16) && rounded.IsAligned(8));
+        int fours = FlatLaunch.Pieces(x.Count, 4, x.IsAligned(16) && rounded.IsAligned(8));
         device.Load<Action<AcceleratorStream, KernelConfig, ArrayView<byte>, ArrayView<byte>, int, int>>(ForwardCudaKernel)(
-            device.Stream, FlatLaunch.Groups(x.Count, Threads * FoursPerThread, Threads), rounded.Pieces<byte>(), x.Pieces<byte>(), fours, checked((int)x.Count));
+            device.Stream, FlatLaunch.Groups(x.Count, Threads * FoursPerThread * 4, Threads), rounded.Pieces<byte>(), x.Pieces<byte>(), fours, checked((int)x.Count));
     }
 
     private static void Round(ArrayView<byte> rounded, ArrayView<byte> x, int fours, int count)
     {
-        int i0 = FlatLaunch.FirstFour(FoursPerThread), i1 = i0 + Threads, i2 = i1 + Threads, i3 = i2 + Threads;
+        int i0 = FlatLaunch.FirstPiece(FoursPerThread), i1 = i0 + Threads, i2 = i1 + Threads, i3 = i2 + Threads;
         int has0 = i0 < fours ? 1 : 0, has1 = i1 < fours ? 1 : 0, has2 = i2 < fours ? 1 : 0, has3 = i3 < fours ? 1 : 0;
         Float4 v0 = GlobalMemoryAccess.LoadFloat4(ref x[i0 * 16L], default, has0);
         Float4 v1 = GlobalMemoryAccess.LoadFloat4(ref x[i1 * 16L], default, has1);
@@ -32,7 +32,7 @@ public static partial class Rounding
         GlobalMemoryAccess.StoreWord2(ref rounded[i1 * 8L], BFloatPacking.Pack(v1), has1);
         GlobalMemoryAccess.StoreWord2(ref rounded[i2 * 8L], BFloatPacking.Pack(v2), has2);
         GlobalMemoryAccess.StoreWord2(ref rounded[i3 * 8L], BFloatPacking.Pack(v3), has3);
-        for (int i = FlatLaunch.FirstLoose(fours); i < count; i += FlatLaunch.AllThreads)
+        for (int i = FlatLaunch.FirstLoose(fours * 4); i < count; i += FlatLaunch.AllThreads)
             GlobalMemoryAccess.StoreBFloat(ref rounded[i * 2L], GlobalMemoryAccess.LoadFloat(ref x[i * 4L]));
     }
 }
