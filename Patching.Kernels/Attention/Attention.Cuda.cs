@@ -23,7 +23,7 @@ public static partial class Attention
 
     private static readonly int[] Widths = [64, 80, 128];
 
-    private static readonly CudaKernel[] ForwardKernels = Kernels(Forward64, Forward80, Forward128, ForwardBytes, groups: 2);
+    private static readonly CudaKernel[] ForwardKernels = Kernels(Forward64, Forward80, Forward128, ForwardBytes, groups64: 2);
     private static readonly CudaKernel[] OneTileForwardKernels = Kernels(OneTileForward64, OneTileForward80, OneTileForward128, OneTileForwardBytes, oneTile: true);
     private static readonly CudaKernel[] QueryGradientKernels = Kernels(QueryGradient64, QueryGradient80, QueryGradient128, QueryGradientBytes);
     private static readonly CudaKernel[] KeyValueGradientKernels = Kernels(KeyValueGradient64, KeyValueGradient80, KeyValueGradient128, KeyValueGradientBytes);
@@ -132,13 +132,13 @@ public static partial class Attention
 
     private static int OneTileBackwardBytes(int width, int warps) => SwizzledRows.Alignment + 2 * width * 5 * TileRows + 2 * TileRows * sizeof(float);
 
-    private static CudaKernel[] Kernels(Delegate width64, Delegate width80, Delegate width128, Func<int, int, int> bytes, bool oneTile = false, int groups = 1)
+    private static CudaKernel[] Kernels(Delegate width64, Delegate width80, Delegate width128, Func<int, int, int> bytes, bool oneTile = false, int groups64 = 1)
     {
         Delegate[] methods = [width64, width80, width128];
         return [.. methods.Zip(Widths, (method, width) =>
         {
             int warps = oneTile ? TileRows / WarpRows : MostWarpsOf(width);
-            return new CudaKernel(method, 32 * warps, bytes(width, warps), groups);
+            return new CudaKernel(method, 32 * warps, bytes(width, warps), width == 64 ? groups64 : 1);
         })];
     }
 }

@@ -59,10 +59,9 @@ public static partial class Attention
         CopyRows(current, tileBytes, qkv, k, qkv, v, 0, TileRows, shape, width);
         WaitForTile();
 
-        uint rowLane = SwizzledRows.RowLane(place.Lane, width);
-        TRows queries = WarpMatrix.LoadRows<TRows>(queryRows + place.OwnRows + rowLane);
-        TRows gradients = WarpMatrix.LoadRows<TRows>(outputRows + place.OwnRows + rowLane);
-        Float2 dots = WarpMatrix.RowDots(gradients, WarpMatrix.LoadRows<TRows>(other + place.OwnRows + rowLane));
+        TRows queries = WarpMatrix.LoadRows<TRows>(queryRows + place.OwnRows + place.RowLane);
+        TRows gradients = WarpMatrix.LoadRows<TRows>(outputRows + place.OwnRows + place.RowLane);
+        Float2 dots = WarpMatrix.RowDots(gradients, WarpMatrix.LoadRows<TRows>(other + place.OwnRows + place.RowLane));
         float deltaUpper = WarpMatrix.QuadSum(dots.X), deltaLower = WarpMatrix.QuadSum(dots.Y);
         int upper = place.First + place.Row, lower = upper + 8, firstOfPair = place.Pair * shape.Tokens;
         float logUpper = 0, logLower = 0;
@@ -84,8 +83,8 @@ public static partial class Attention
             {
                 uint values = current + tileBytes;
                 dq = keys - key > WarpRows
-                    ? AddKeyGradients<TRows, TColumns, Accumulator64, Fragments64>(dq, rows, current, values, key, TileRows, scale, place, shape, causal, width)
-                    : AddKeyGradients<TRows, TColumns, Accumulator16, Fragments16>(dq, rows, current, values, key, WarpRows, scale, place, shape, causal, width);
+                    ? AddKeyGradients<TRows, TColumns, Accumulator64, Fragments64>(dq, rows, current, values, key, TileRows, scale, place, shape, causal)
+                    : AddKeyGradients<TRows, TColumns, Accumulator16, Fragments16>(dq, rows, current, values, key, WarpRows, scale, place, shape, causal);
             }
             WaitForTile();
             uint used = current;
@@ -106,20 +105,20 @@ public static partial class Attention
     private readonly record struct QueryRows<TRows>(TRows Queries, TRows Gradients, float LogUpper, float LogLower, float DeltaUpper, float DeltaLower)
         where TRows : unmanaged;
 
+    /// <summary>What a tile of <paramref name="count"/> keys adds to dq of a warp's queries, before the scale.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static TColumns AddKeyGradients<TRows, TColumns, TScores, TWeights>(
-        TColumns dq, QueryRows<TRows> rows, uint keys, uint values, int firstKey, int count, float scale, Place place, AttentionShape shape, int causal, int width)
+        TColumns dq, QueryRows<TRows> rows, uint keys, uint values, int firstKey, int count, float scale, Place place, AttentionShape shape, int causal)
         where TRows : unmanaged
         where TColumns : unmanaged
         where TScores : unmanaged
         where TWeights : unmanaged
     {
-        uint columnLane = SwizzledRows.ColumnLane(place.Lane, width);
-        TScores s = WarpMatrix.ProductTransposed<TRows, TScores>(rows.Queries, keys + columnLane);
+        TScores s = WarpMatrix.ProductTransposed<TRows, TScores>(rows.Queries, keys + place.ColumnLane);
         TScores p = WarpMatrix.Exponentials(HideKeys(s, firstKey, count, place, shape, causal), scale * Log2OfE, rows.LogUpper, rows.LogLower);
-        TScores dp = WarpMatrix.ProductTransposed<TRows, TScores>(rows.Gradients, values + columnLane);
+        TScores dp = WarpMatrix.ProductTransposed<TRows, TScores>(rows.Gradients, values + place.ColumnLane);
         TScores ds = WarpMatrix.SoftmaxGradient(p, dp, rows.DeltaUpper, rows.DeltaLower);
-        return WarpMatrix.AddProduct(dq, WarpMatrix.Round<TScores, TWeights>(ds), keys + SwizzledRows.RowLane(place.Lane, width));
+        return WarpMatrix.AddProduct(dq, WarpMatrix.Round<TScores, TWeights>(ds), keys + place.RowLane);
     }
 
     /// <summary>
@@ -170,9 +169,10 @@ public static partial class Attention
     /// <summary>What a warp adds up for its 16 keys.</summary>
     /// <param name="Keys">dk, before the scale.</param>
     /// <param name="Values">dv.</param>
-    private record struct KeyRows<TColumns>(TColumns Keys, TColumns Values)
+    private readonly record struct KeyRows<TColumns>(TColumns Keys, TColumns Values)
         where TColumns : unmanaged;
 
+    /// <summary>What a tile of queries adds to dk and dv of a warp's keys.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static KeyRows<TColumns> AddQueries<TColumns, TScores, TWeights>(
         KeyRows<TColumns> rows, uint keyRows, uint valueRows, uint queries, int firstQuery, float scale, Place place, int causal, int width)
@@ -180,14 +180,13 @@ public static partial class Attention
         where TScores : unmanaged
         where TWeights : unmanaged
     {
-        uint rowLane = SwizzledRows.RowLane(place.Lane, width), columnLane = SwizzledRows.ColumnLane(place.Lane, width);
         uint tileBytes = (uint)(TileRows * 2 * width), gradients = queries + tileBytes, numbers = gradients + tileBytes + (uint)(place.Column * sizeof(float));
-        TScores s = WarpMatrix.ProductTransposed<TScores>(keyRows + place.OwnRows + rowLane, queries + columnLane, width);
+        TScores s = WarpMatrix.ProductTransposed<TScores>(keyRows + place.OwnRows + place.RowLane, queries + place.ColumnLane, width);
         TScores p = WarpMatrix.ColumnExponentials(HideQueries(s, firstQuery, place, causal), scale * Log2OfE, numbers);
-        TColumns dv = WarpMatrix.AddProduct(rows.Values, WarpMatrix.Round<TScores, TWeights>(p), gradients + rowLane);
-        TScores dp = WarpMatrix.ProductTransposed<TScores>(valueRows + place.OwnRows + rowLane, gradients + columnLane, width);
+        TColumns dv = WarpMatrix.AddProduct(rows.Values, WarpMatrix.Round<TScores, TWeights>(p), gradients + place.RowLane);
+        TScores dp = WarpMatrix.ProductTransposed<TScores>(valueRows + place.OwnRows + place.RowLane, gradients + place.ColumnLane, width);
         TScores ds = WarpMatrix.ColumnSoftmaxGradient(p, dp, numbers + TileRows * sizeof(float));
-        return new(WarpMatrix.AddProduct(rows.Keys, WarpMatrix.Round<TScores, TWeights>(ds), queries + rowLane), dv);
+        return new(WarpMatrix.AddProduct(rows.Keys, WarpMatrix.Round<TScores, TWeights>(ds), queries + place.RowLane), dv);
     }
 
     /// <summary>Starts to copy a tile of queries: rows of q, rows of dy, L and delta.</summary>

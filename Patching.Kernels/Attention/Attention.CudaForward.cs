@@ -43,7 +43,7 @@ public static partial class Attention
         CopyRows(tiles, tileBytes, qkv, k, qkv, v, 0, TileRows, shape, width);
         WaitForTile();
 
-        TRows queries = WarpMatrix.LoadRows<TRows>(own + SwizzledRows.RowLane(place.Lane, width));
+        TRows queries = WarpMatrix.LoadRows<TRows>(own + place.RowLane);
         float scale = Scale(shape) * Log2OfE;
         OnlineSoftmax<TColumns> rows = new(default, float.NegativeInfinity, float.NegativeInfinity, 0, 0);
         uint current = tiles, other = tiles + 2 * tileBytes;
@@ -56,8 +56,8 @@ public static partial class Attention
             {
                 uint values = current + tileBytes;
                 rows = keys - key > WarpRows
-                    ? AddKeys<TRows, TColumns, Accumulator64, Fragments64>(rows, queries, current, values, key, TileRows, scale, place, shape, causal, width)
-                    : AddKeys<TRows, TColumns, Accumulator16, Fragments16>(rows, queries, current, values, key, WarpRows, scale, place, shape, causal, width);
+                    ? AddKeys<TRows, TColumns, Accumulator64, Fragments64>(rows, queries, current, values, key, TileRows, scale, place, shape, causal)
+                    : AddKeys<TRows, TColumns, Accumulator16, Fragments16>(rows, queries, current, values, key, WarpRows, scale, place, shape, causal);
             }
             WaitForTile();
             uint used = current;
@@ -73,19 +73,19 @@ public static partial class Attention
     /// <param name="MaxLower">The same of row g + 8.</param>
     /// <param name="SumUpper">Sum of <c>2^(scale (s - max))</c> over the lane's own columns, row g.</param>
     /// <param name="SumLower">The same of row g + 8.</param>
-    private record struct OnlineSoftmax<TColumns>(TColumns Output, float MaxUpper, float MaxLower, float SumUpper, float SumLower)
+    private readonly record struct OnlineSoftmax<TColumns>(TColumns Output, float MaxUpper, float MaxLower, float SumUpper, float SumLower)
         where TColumns : unmanaged;
 
+    /// <summary>One step of the online softmax: a warp's queries and the <paramref name="count"/> keys of a tile.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static OnlineSoftmax<TColumns> AddKeys<TRows, TColumns, TScores, TWeights>(
-        OnlineSoftmax<TColumns> rows, TRows queries, uint keys, uint values, int firstKey, int count, float scale, Place place, AttentionShape shape, int causal,
-        int width)
+        OnlineSoftmax<TColumns> rows, TRows queries, uint keys, uint values, int firstKey, int count, float scale, Place place, AttentionShape shape, int causal)
         where TRows : unmanaged
         where TColumns : unmanaged
         where TScores : unmanaged
         where TWeights : unmanaged
     {
-        TScores s = WarpMatrix.ProductTransposed<TRows, TScores>(queries, keys + SwizzledRows.ColumnLane(place.Lane, width));
+        TScores s = WarpMatrix.ProductTransposed<TRows, TScores>(queries, keys + place.ColumnLane);
         s = HideKeys(s, firstKey, count, place, shape, causal);
         Float2 tileMax = WarpMatrix.RowMaximum(s);
         float maxUpper = IntrinsicMath.Max(rows.MaxUpper, tileMax.X), maxLower = IntrinsicMath.Max(rows.MaxLower, tileMax.Y);
@@ -93,7 +93,7 @@ public static partial class Attention
         TScores p = WarpMatrix.Exponentials(s, scale, -scale * maxUpper, -scale * maxLower);
         Float2 sums = WarpMatrix.RowSums(p);
         TColumns output = WarpMatrix.ScaleRows(rows.Output, shrinkUpper, shrinkLower);
-        output = WarpMatrix.AddProduct(output, WarpMatrix.Round<TScores, TWeights>(p), values + SwizzledRows.RowLane(place.Lane, width));
+        output = WarpMatrix.AddProduct(output, WarpMatrix.Round<TScores, TWeights>(p), values + place.RowLane);
         return new(output, maxUpper, maxLower, shrinkUpper * rows.SumUpper + sums.X, shrinkLower * rows.SumLower + sums.Y);
     }
 
@@ -111,14 +111,14 @@ public static partial class Attention
         WaitForTile();
 
         float scale = Scale(shape) * Log2OfE;
-        TRows queries = WarpMatrix.LoadRows<TRows>(own + SwizzledRows.RowLane(place.Lane, width));
-        Accumulator64 s = WarpMatrix.ProductTransposed<TRows, Accumulator64>(queries, k + SwizzledRows.ColumnLane(place.Lane, width));
+        TRows queries = WarpMatrix.LoadRows<TRows>(own + place.RowLane);
+        Accumulator64 s = WarpMatrix.ProductTransposed<TRows, Accumulator64>(queries, k + place.ColumnLane);
         s = HideKeys(s, 0, TileRows, place, shape, causal);
         Float2 max = WarpMatrix.RowMaximum(s);
         Accumulator64 p = WarpMatrix.Exponentials(s, scale, -scale * max.X, -scale * max.Y);
         Float2 sum = WarpMatrix.RowSums(p);
         Fragments64 weights = WarpMatrix.Round<Accumulator64, Fragments64>(p);
-        TColumns output = WarpMatrix.AddProduct(default(TColumns), weights, v + SwizzledRows.RowLane(place.Lane, width));
+        TColumns output = WarpMatrix.AddProduct(default(TColumns), weights, v + place.RowLane);
         FinishRows(y, logSumExp, new OnlineSoftmax<TColumns>(output, max.X, max.Y, sum.X, sum.Y), scale, own, place, shape, save, width);
     }
 

@@ -40,18 +40,17 @@ public static partial class Attention
             if (i >= Group.DimX / 2) SharedWords.Store(deltas + (uint)(sizeof(float) * i), 0);
         WaitForTile();
 
-        uint rowLane = SwizzledRows.RowLane(place.Lane, width), columnLane = SwizzledRows.ColumnLane(place.Lane, width);
-        StoreDeltas<TRows>(deltas, gradients + place.OwnRows + rowLane, outputs + place.OwnRows + rowLane, place);
+        StoreDeltas<TRows>(deltas, gradients + place.OwnRows + place.RowLane, outputs + place.OwnRows + place.RowLane, place);
         Group.Barrier();
 
         float scale = Scale(shape);
         uint columnNumbers = (uint)(place.Column * sizeof(float));
-        Accumulator64 p = WarpMatrix.ProductTransposed<Accumulator64>(k + place.OwnRows + rowLane, q + columnLane, width);
+        Accumulator64 p = WarpMatrix.ProductTransposed<Accumulator64>(k + place.OwnRows + place.RowLane, q + place.ColumnLane, width);
         p = WarpMatrix.ColumnExponentials(HideRows(p, place, shape, causal), scale * Log2OfE, logs + columnNumbers);
-        TColumns dv = WarpMatrix.AddProduct(default(TColumns), WarpMatrix.Round<Accumulator64, Fragments64>(p), gradients + rowLane);
-        Accumulator64 ds = WarpMatrix.ProductTransposed<Accumulator64>(v + place.OwnRows + rowLane, gradients + columnLane, width);
+        TColumns dv = WarpMatrix.AddProduct(default(TColumns), WarpMatrix.Round<Accumulator64, Fragments64>(p), gradients + place.RowLane);
+        Accumulator64 ds = WarpMatrix.ProductTransposed<Accumulator64>(v + place.OwnRows + place.RowLane, gradients + place.ColumnLane, width);
         ds = WarpMatrix.ColumnSoftmaxGradient(p, ds, deltas + columnNumbers);
-        TColumns dk = WarpMatrix.AddProduct(default(TColumns), WarpMatrix.Round<Accumulator64, Fragments64>(ds), q + rowLane);
+        TColumns dk = WarpMatrix.AddProduct(default(TColumns), WarpMatrix.Round<Accumulator64, Fragments64>(ds), q + place.RowLane);
         Warp.Barrier();
         WarpMatrix.StoreRows(v + place.OwnRows + SwizzledRows.StoreLane(place.Lane, width), ds, width);
         Group.Barrier();
@@ -61,7 +60,7 @@ public static partial class Attention
         WriteRows(dqkv, Projection(place.Pair, 2, shape), dv, gradients + place.OwnRows, place, shape, width);
         int lane = place.Lane, chunk = place.First / 8 + ((lane >> 3) & 1);
         Fragments64 rows = WarpMatrix.LoadColumns(v + SwizzledRows.Offset((lane & 7) + ((lane >> 4) << 3), chunk, width), width);
-        TColumns dq = WarpMatrix.AddProduct(default(TColumns), rows, k + rowLane);
+        TColumns dq = WarpMatrix.AddProduct(default(TColumns), rows, k + place.RowLane);
         WriteRows(dqkv, Projection(place.Pair, 0, shape), WarpMatrix.ScaleRows(dq, scale, scale), outputs + place.OwnRows, place, shape, width);
     }
 

@@ -18,7 +18,9 @@ public static partial class Attention
     /// <param name="Lane">0 to 31; g = lane / 4 is a row, t = lane % 4 a pair of columns.</param>
     /// <param name="Shared">Start of the group's shared memory, aligned.</param>
     /// <param name="OwnRows">Offset of the warp's rows in a matrix with the rows of the group.</param>
-    private readonly record struct Place(int Pair, int FirstOfGroup, int First, int Lane, uint Shared, uint OwnRows)
+    /// <param name="RowLane"><see cref="SwizzledRows.RowLane"/> of the lane.</param>
+    /// <param name="ColumnLane"><see cref="SwizzledRows.ColumnLane"/> of the lane.</param>
+    private readonly record struct Place(int Pair, int FirstOfGroup, int First, int Lane, uint Shared, uint OwnRows, uint RowLane, uint ColumnLane)
     {
         /// <summary>g.</summary>
         public int Row => Lane >> 2;
@@ -34,7 +36,9 @@ public static partial class Attention
         uint start = (SharedMemoryAccess.Address(ref shared[0]) + (SwizzledRows.Alignment - 1)) & ~(uint)(SwizzledRows.Alignment - 1);
         int thread = Group.IdxX, rows = Group.DimX / 2, blocks = (shape.Tokens + rows - 1) / rows;
         int pair = Grid.IdxX / blocks, first = (Grid.IdxX - pair * blocks) * rows, warpRow = (thread >> 5) * WarpRows;
-        return new Place(pair, first, first + warpRow, thread & 31, start, (uint)(warpRow * 2 * width));
+        int lane = thread & 31;
+        return new Place(
+            pair, first, first + warpRow, lane, start, (uint)(warpRow * 2 * width), SwizzledRows.RowLane(lane, width), SwizzledRows.ColumnLane(lane, width));
     }
 
     /// <summary>Queries (part 0), keys (1) or values (2) of a head in qkv.</summary>
