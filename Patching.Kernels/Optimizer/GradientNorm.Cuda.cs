@@ -16,7 +16,7 @@ public static partial class GradientNorm
     // Four groups for each multiprocessor of an H100, nearly; one for each thread of the last kernel.
     private const int MostGroups = 512;
 
-    private static readonly CudaKernel SumCudaKernel = new(SumOfSquares, Threads);
+    private static readonly CudaKernel SumCudaKernel = new(SumGroupSquares, Threads);
     private static readonly CudaKernel ResultCudaKernel = new(ResultOfSums, MostGroups);
 
     private static void ForwardCuda(Device device, Tensor result, Tensor gradient, Tensor scratch, float maxNorm)
@@ -31,7 +31,7 @@ public static partial class GradientNorm
             device.Stream, new KernelConfig(1, MostGroups), result.Floats, sums, groups, maxNorm);
     }
 
-    private static void SumOfSquares(ArrayView<double> sums, ArrayView<byte> gradient, int fours, int count)
+    private static void SumGroupSquares(ArrayView<double> sums, ArrayView<byte> gradient, int fours, int count)
     {
         int stride = FlatLaunch.AllThreads;
         double s0 = 0, s1 = 0, s2 = 0, s3 = 0;

@@ -1,5 +1,4 @@
 using System.Text.RegularExpressions;
-using ILGPU.Runtime;
 using NUnit.Framework;
 using Patching.Kernels;
 
