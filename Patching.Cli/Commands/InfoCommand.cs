@@ -53,7 +53,7 @@ internal static class InfoCommand
     {
         if (!Device.CudaIsAvailable()) return "none found";
         using Device cuda = Device.Open(DeviceKind.Cuda);
-        return $"{cuda.Name}, {Bytes(cuda.MemoryBytes)}";
+        return $"{cuda.Details}, {Bytes(cuda.MemoryBytes)}";
     }
 
     private static void DescribeModel(TextWriter to, ClipCheckpoint checkpoint)

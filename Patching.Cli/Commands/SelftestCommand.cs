@@ -45,7 +45,7 @@ internal static class SelftestCommand
         int seed = parsed.GetValue(Seed) ?? Random.Shared.Next();
         TextWriter output = parsed.InvocationConfiguration.Output;
         using (Device device = CommonOptions.OpenDevice(parsed))
-            output.WriteLine($"patching {PatchPipeline.Version} on {device.Name}");
+            output.WriteLine($"patching {PatchPipeline.Version} on {device.Details}");
         output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"inputs: --seed {seed}"));
         return Print(SelfTest.Run(() => CommonOptions.OpenDevice(parsed), seed, parsed.GetValue(Small)), output);
     }

@@ -1,5 +1,7 @@
 using NUnit.Framework;
 using Patching.Benchmarks.Gpu;
+using Patching.Kernels;
+using Patching.Tests.Ptx;
 
 namespace Patching.Tests.Benchmarks;
 
@@ -44,6 +46,18 @@ internal sealed class GpuCommandTests
         string report = File.ReadAllText(Path.Combine(folder, "report.md"));
         Assert.That(report, Does.Contain("no peer: no-such-python cannot be started").And.Contain("| attention forward and backward, tiny | PyTorch SDPA | - | >= 1.00 | not measured |"));
         Assert.That(report, Does.Contain("| tiny forward | patching |"));
+    }
+
+    [Test]
+    public void EveryKernelIsHandedToTheDriver()
+    {
+        using StandInDriver? driver = StandInDriver.UsesHardware ? null : StandInDriver.Visible();
+        int code = GpuCommand.Run(["--only", "kernels", "--peer", "none", "--out", folder]);
+        GpuMeasurement[] kernels = [.. File.ReadLines(Path.Combine(folder, "measurements.jsonl")).Select(GpuMeasurement.Parse).Where(row => row.Section == "kernels")];
+        Assert.That(kernels.Where(row => row.Failure is not null).Select(row => $"{row.Name}: {row.Failure}"), Is.Empty);
+        Assert.That(code, Is.Zero);
+        // The stand-in is a GPU of capability 9.0, which runs all of them.
+        if (driver is not null) Assert.That(kernels.Select(row => row.Name), Is.EquivalentTo(CudaKernel.All.Select(kernel => kernel.Name)));
     }
 
     [Test]
