@@ -30,12 +30,11 @@ public sealed partial record KernelFacts(string Kernel, string Target, TimeSpan 
         {
             // Code for sm_90a runs on that very architecture alone.
             if (kernel.NeedsHopper && device.ComputeCapability is not { Major: 9, Minor: 0 }) continue;
-            device.Accelerator.Bind();
-            yield return Of(kernel);
+            yield return Of(device, kernel);
         }
     }
 
-    private static KernelFacts Of(CudaKernel kernel)
+    private static KernelFacts Of(Device device, CudaKernel kernel)
     {
         KernelFacts facts = new(kernel.Name, kernel.Target, TimeSpan.Zero, 0, 0, 0, null);
         string text;
@@ -48,10 +47,11 @@ public sealed partial record KernelFacts(string Kernel, string Target, TimeSpan 
         {
             return facts with { Failure = $"does not compile: {error.GetBaseException().Message}" };
         }
+        device.Accelerator.Bind();
         long start = Stopwatch.GetTimestamp();
         CudaError status = CudaAPI.CurrentAPI.LoadModule(out nint module, text, out string? log);
         facts = facts with { Time = Stopwatch.GetElapsedTime(start) };
-        if (status != CudaError.CUDA_SUCCESS) return facts with { Failure = $"refused by the driver ({status}): {log?.ReplaceLineEndings(" ").Trim()}" };
+        if (status != CudaError.CUDA_SUCCESS) return facts with { Failure = $"refused by the driver ({status}): {FirstLine(log)}" };
         try
         {
             status = CudaAPI.CurrentAPI.GetModuleFunction(out nint function, module, EntryName().Match(text).Groups["name"].Value);
@@ -68,6 +68,9 @@ public sealed partial record KernelFacts(string Kernel, string Target, TimeSpan 
             _ = CudaAPI.CurrentAPI.DestroyModule(module);
         }
     }
+
+    private static string FirstLine(string? log) =>
+        (log ?? "").Split(['\0', '\r', '\n'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).FirstOrDefault() ?? "no reason given";
 
     private static int Attribute(nint function, int attribute)
     {
