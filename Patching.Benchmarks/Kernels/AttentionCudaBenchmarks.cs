@@ -7,8 +7,9 @@ using Patching.Kernels;
 namespace Patching.Benchmarks.Kernels;
 
 /// <summary>
-/// Attention in bfloat16 on the tensor cores of a GPU, at the shapes of real models and batch 128; nothing where there is no GPU. Operations are the useful ones, 4 D per
-/// visible (query, key) pair forward and 10 D backward; what padding and recomputation add is in the time. docs/attention.md has the floors of each row.
+/// Attention in bfloat16 on the tensor cores of a GPU, at the shapes of real models and batch 128; nothing where there is no GPU.
+/// Operations are the useful ones, 4 D per visible (query, key) pair forward and 10 D backward; what padding and recomputation add is in
+/// the time. docs/attention.md has the floors of each row.
 /// </summary>
 [Config(typeof(Columns))]
 public class AttentionCudaBenchmarks
@@ -23,11 +24,16 @@ public class AttentionCudaBenchmarks
     /// <summary>The shapes by name.</summary>
     public static IEnumerable<Case> Cases => !Device.CudaIsAvailable() ? [] :
     [
-        new("ViT-B/32 forward", new AttentionShape(128, 50, 12, 64), false), new("ViT-B/32 backward", new AttentionShape(128, 50, 12, 64), true),
-        new("ViT-B/16 forward", new AttentionShape(128, 197, 12, 64), false), new("ViT-B/16 backward", new AttentionShape(128, 197, 12, 64), true),
-        new("ViT-L/14 forward", new AttentionShape(128, 257, 16, 64), false), new("ViT-L/14 backward", new AttentionShape(128, 257, 16, 64), true),
-        new("ViT-L/14@336 forward", new AttentionShape(32, 577, 16, 64), false), new("ViT-L/14@336 backward", new AttentionShape(32, 577, 16, 64), true),
-        new("ViT-H/14 forward", new AttentionShape(64, 257, 16, 80), false), new("ViT-H/14 backward", new AttentionShape(64, 257, 16, 80), true),
+        new("ViT-B/32 forward", new AttentionShape(128, 50, 12, 64), false),
+        new("ViT-B/32 backward", new AttentionShape(128, 50, 12, 64), true),
+        new("ViT-B/16 forward", new AttentionShape(128, 197, 12, 64), false),
+        new("ViT-B/16 backward", new AttentionShape(128, 197, 12, 64), true),
+        new("ViT-L/14 forward", new AttentionShape(128, 257, 16, 64), false),
+        new("ViT-L/14 backward", new AttentionShape(128, 257, 16, 64), true),
+        new("ViT-L/14@336 forward", new AttentionShape(32, 577, 16, 64), false),
+        new("ViT-L/14@336 backward", new AttentionShape(32, 577, 16, 64), true),
+        new("ViT-H/14 forward", new AttentionShape(64, 257, 16, 80), false),
+        new("ViT-H/14 backward", new AttentionShape(64, 257, 16, 80), true),
     ];
 
     [ParamsSource(nameof(Cases))]

@@ -4,45 +4,52 @@ using ILGPU;
 namespace Patching.Kernels;
 
 /// <content>
-/// The backward pass on tensor cores for more than 64 tokens: one kernel whose rows are queries (dq, and delta on the way), one whose rows are keys (dk, dv).
-/// Each recomputes P from L, so nothing is added up by two groups.
+/// The backward pass on tensor cores for more than 64 tokens: one kernel whose rows are queries (dq, and delta on the way), one whose rows
+/// are keys (dk, dv). Each recomputes P from L, so nothing is added up by two groups.
 /// </content>
 public static partial class Attention
 {
     private static void QueryGradient64(
-        ArrayView<Word4> dqkv, ArrayView<float> delta, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv, ArrayView<float> logSumExp,
+        ArrayView<Word4> dqkv, ArrayView<float> delta, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv,
+        ArrayView<float> logSumExp,
         AttentionShape shape, int causal) =>
         QueryGradientTiles<Fragments64, Accumulator64>(dqkv, delta, dy, y, qkv, logSumExp, shape, causal, 64);
 
     private static void QueryGradient80(
-        ArrayView<Word4> dqkv, ArrayView<float> delta, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv, ArrayView<float> logSumExp,
+        ArrayView<Word4> dqkv, ArrayView<float> delta, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv,
+        ArrayView<float> logSumExp,
         AttentionShape shape, int causal) =>
         QueryGradientTiles<Fragments80, Accumulator80>(dqkv, delta, dy, y, qkv, logSumExp, shape, causal, 80);
 
     private static void QueryGradient128(
-        ArrayView<Word4> dqkv, ArrayView<float> delta, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv, ArrayView<float> logSumExp,
+        ArrayView<Word4> dqkv, ArrayView<float> delta, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv,
+        ArrayView<float> logSumExp,
         AttentionShape shape, int causal) =>
         QueryGradientTiles<Fragments128, Accumulator128>(dqkv, delta, dy, y, qkv, logSumExp, shape, causal, 128);
 
     private static void KeyValueGradient64(
-        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> qkv, ArrayView<float> logSumExp, ArrayView<float> delta, AttentionShape shape, int causal) =>
+        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> qkv, ArrayView<float> logSumExp, ArrayView<float> delta,
+        AttentionShape shape, int causal) =>
         KeyValueGradientTiles<Accumulator64>(dqkv, dy, qkv, logSumExp, delta, shape, causal, 64);
 
     private static void KeyValueGradient80(
-        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> qkv, ArrayView<float> logSumExp, ArrayView<float> delta, AttentionShape shape, int causal) =>
+        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> qkv, ArrayView<float> logSumExp, ArrayView<float> delta,
+        AttentionShape shape, int causal) =>
         KeyValueGradientTiles<Accumulator80>(dqkv, dy, qkv, logSumExp, delta, shape, causal, 80);
 
     private static void KeyValueGradient128(
-        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> qkv, ArrayView<float> logSumExp, ArrayView<float> delta, AttentionShape shape, int causal) =>
+        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> qkv, ArrayView<float> logSumExp, ArrayView<float> delta,
+        AttentionShape shape, int causal) =>
         KeyValueGradientTiles<Accumulator128>(dqkv, dy, qkv, logSumExp, delta, shape, causal, 128);
 
     /// <summary>
-    /// A group's queries against all keys: <c>S = Q K^T</c>, <c>dP = dY V^T</c>, <c>dS = P (dP - delta)</c>, <c>dQ += dS K</c>. Rows of q and dy stay in registers;
-    /// y comes once, where the second stage will be, for <c>delta = dy . y</c>.
+    /// A group's queries against all keys: <c>S = Q K^T</c>, <c>dP = dY V^T</c>, <c>dS = P (dP - delta)</c>, <c>dQ += dS K</c>. Rows of q
+    /// and dy stay in registers; y comes once, where the second stage will be, for <c>delta = dy . y</c>.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void QueryGradientTiles<TRows, TColumns>(
-        ArrayView<Word4> dqkv, ArrayView<float> delta, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv, ArrayView<float> logSumExp,
+        ArrayView<Word4> dqkv, ArrayView<float> delta, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv,
+        ArrayView<float> logSumExp,
         AttentionShape shape, int causal, int width)
         where TRows : unmanaged
         where TColumns : unmanaged
@@ -50,7 +57,8 @@ public static partial class Attention
         Place place = Locate(shape, width);
         int groupRows = Group.DimX / 2;
         uint tileBytes = (uint)(TileRows * 2 * width), groupBytes = (uint)(groupRows * 2 * width);
-        uint queryRows = place.Shared, outputRows = queryRows + groupBytes, current = outputRows + groupBytes, other = current + 2 * tileBytes;
+        uint queryRows = place.Shared, outputRows = queryRows + groupBytes;
+        uint current = outputRows + groupBytes, other = current + 2 * tileBytes;
         HeadRows q = Projection(place.Pair, 0, shape), k = Projection(place.Pair, 1, shape), v = Projection(place.Pair, 2, shape);
         HeadRows head = Output(place.Pair, shape);
         int keys = causal != 0 ? IntrinsicMath.Min(shape.Tokens, place.FirstOfGroup + groupRows) : shape.Tokens;
@@ -83,8 +91,10 @@ public static partial class Attention
             {
                 uint values = current + tileBytes;
                 dq = keys - key > WarpRows
-                    ? AddKeyGradients<TRows, TColumns, Accumulator64, Fragments64>(dq, rows, current, values, key, TileRows, scale, place, shape, causal)
-                    : AddKeyGradients<TRows, TColumns, Accumulator16, Fragments16>(dq, rows, current, values, key, WarpRows, scale, place, shape, causal);
+                    ? AddKeyGradients<TRows, TColumns, Accumulator64, Fragments64>(
+                        dq, rows, current, values, key, TileRows, scale, place, shape, causal)
+                    : AddKeyGradients<TRows, TColumns, Accumulator16, Fragments16>(
+                        dq, rows, current, values, key, WarpRows, scale, place, shape, causal);
             }
             WaitForTile();
             uint used = current;
@@ -102,33 +112,37 @@ public static partial class Attention
     /// <param name="LogLower">The same of row g + 8.</param>
     /// <param name="DeltaUpper">Delta of row g.</param>
     /// <param name="DeltaLower">The same of row g + 8.</param>
-    private readonly record struct QueryRows<TRows>(TRows Queries, TRows Gradients, float LogUpper, float LogLower, float DeltaUpper, float DeltaLower)
+    private readonly record struct QueryRows<TRows>(
+        TRows Queries, TRows Gradients, float LogUpper, float LogLower, float DeltaUpper, float DeltaLower)
         where TRows : unmanaged;
 
     /// <summary>What a tile of <paramref name="count"/> keys adds to dq of a warp's queries, before the scale.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static TColumns AddKeyGradients<TRows, TColumns, TScores, TWeights>(
-        TColumns dq, QueryRows<TRows> rows, uint keys, uint values, int firstKey, int count, float scale, Place place, AttentionShape shape, int causal)
+        TColumns dq, QueryRows<TRows> rows, uint keys, uint values, int firstKey, int count, float scale, Place place,
+        AttentionShape shape, int causal)
         where TRows : unmanaged
         where TColumns : unmanaged
         where TScores : unmanaged
         where TWeights : unmanaged
     {
         TScores s = WarpMatrix.ProductTransposed<TRows, TScores>(rows.Queries, keys + place.ColumnLane);
-        TScores p = WarpMatrix.Exponentials(HideKeys(s, firstKey, count, place, shape, causal), scale * Log2OfE, rows.LogUpper, rows.LogLower);
+        TScores p = WarpMatrix.Exponentials(
+            HideKeys(s, firstKey, count, place, shape, causal), scale * Log2OfE, rows.LogUpper, rows.LogLower);
         TScores dp = WarpMatrix.ProductTransposed<TRows, TScores>(rows.Gradients, values + place.ColumnLane);
         TScores ds = WarpMatrix.SoftmaxGradient(p, dp, rows.DeltaUpper, rows.DeltaLower);
         return WarpMatrix.AddProduct(dq, WarpMatrix.Round<TScores, TWeights>(ds), keys + place.RowLane);
     }
 
     /// <summary>
-    /// A group's keys against all queries, transposed, so that what the products need on the left is already in the right registers: <c>S^T = K Q^T</c>,
-    /// <c>dV += P^T dY</c>, <c>dP^T = V dY^T</c>, <c>dK += dS^T Q</c>. L and delta now belong to columns and come with the tile. Queries past the end have L = 0,
-    /// q = 0 and dy = 0, so their P = 1 adds nothing.
+    /// A group's keys against all queries, transposed, so that what the products need on the left is already in the right registers: <c>S^T
+    /// = K Q^T</c>, <c>dV += P^T dY</c>, <c>dP^T = V dY^T</c>, <c>dK += dS^T Q</c>. L and delta now belong to columns and come with the
+    /// tile. Queries past the end have L = 0, q = 0 and dy = 0, so their P = 1 adds nothing.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void KeyValueGradientTiles<TColumns>(
-        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> qkv, ArrayView<float> logSumExp, ArrayView<float> delta, AttentionShape shape, int causal,
+        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> qkv, ArrayView<float> logSumExp, ArrayView<float> delta,
+        AttentionShape shape, int causal,
         int width)
         where TColumns : unmanaged
     {
@@ -136,7 +150,8 @@ public static partial class Attention
         int groupRows = Group.DimX / 2;
         const uint numberBytes = TileRows * sizeof(float);
         uint tileBytes = (uint)(TileRows * 2 * width), groupBytes = (uint)(groupRows * 2 * width);
-        uint keyRows = place.Shared, valueRows = keyRows + groupBytes, current = valueRows + groupBytes, other = current + 2 * tileBytes + 2 * numberBytes;
+        uint keyRows = place.Shared, valueRows = keyRows + groupBytes, current = valueRows + groupBytes,
+        other = current + 2 * tileBytes + 2 * numberBytes;
         HeadRows q = Projection(place.Pair, 0, shape), k = Projection(place.Pair, 1, shape), v = Projection(place.Pair, 2, shape);
         HeadRows head = Output(place.Pair, shape);
         int first = causal != 0 ? place.FirstOfGroup / TileRows * TileRows : 0;
@@ -149,12 +164,15 @@ public static partial class Attention
         for (int query = first; query < shape.Tokens; query += TileRows)
         {
             int next = query + TileRows;
-            if (next < shape.Tokens) CopyQueries(other, qkv, q, dy, head, logSumExp, delta, place.Pair, next, RowsOfTile(shape.Tokens - next), shape, width);
+            if (next < shape.Tokens) CopyQueries(
+                other, qkv, q, dy, head, logSumExp, delta, place.Pair, next, RowsOfTile(shape.Tokens - next), shape, width);
             if (place.First < shape.Tokens && (causal == 0 || query + TileRows > place.First))
             {
                 rows = shape.Tokens - query > WarpRows
-                    ? AddQueries<TColumns, Accumulator64, Fragments64>(rows, keyRows, valueRows, current, query, scale, place, causal, width)
-                    : AddQueries<TColumns, Accumulator16, Fragments16>(rows, keyRows, valueRows, current, query, scale, place, causal, width);
+                    ? AddQueries<TColumns, Accumulator64, Fragments64>(
+                        rows, keyRows, valueRows, current, query, scale, place, causal, width)
+                    : AddQueries<TColumns, Accumulator16, Fragments16>(
+                        rows, keyRows, valueRows, current, query, scale, place, causal, width);
             }
             WaitForTile();
             uint used = current;
@@ -180,7 +198,8 @@ public static partial class Attention
         where TScores : unmanaged
         where TWeights : unmanaged
     {
-        uint tileBytes = (uint)(TileRows * 2 * width), gradients = queries + tileBytes, numbers = gradients + tileBytes + (uint)(place.Column * sizeof(float));
+        uint tileBytes = (uint)(
+            TileRows * 2 * width), gradients = queries + tileBytes, numbers = gradients + tileBytes + (uint)(place.Column * sizeof(float));
         TScores s = WarpMatrix.ProductTransposed<TScores>(keyRows + place.OwnRows + place.RowLane, queries + place.ColumnLane, width);
         TScores p = WarpMatrix.ColumnExponentials(HideQueries(s, firstQuery, place, causal), scale * Log2OfE, numbers);
         TColumns dv = WarpMatrix.AddProduct(rows.Values, WarpMatrix.Round<TScores, TWeights>(p), gradients + place.RowLane);
@@ -192,7 +211,8 @@ public static partial class Attention
     /// <summary>Starts to copy a tile of queries: rows of q, rows of dy, L and delta.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void CopyQueries(
-        uint stage, ArrayView<Word4> qkv, HeadRows q, ArrayView<Word4> dy, HeadRows head, ArrayView<float> logSumExp, ArrayView<float> delta, int pair, int first,
+        uint stage, ArrayView<Word4> qkv, HeadRows q, ArrayView<Word4> dy, HeadRows head, ArrayView<float> logSumExp,
+        ArrayView<float> delta, int pair, int first,
         int count, AttentionShape shape, int width)
     {
         uint tileBytes = (uint)(TileRows * 2 * width), numbers = stage + 2 * tileBytes;

@@ -6,28 +6,34 @@ namespace Patching.Kernels;
 /// <content>The forward pass on tensor cores.</content>
 public static partial class Attention
 {
-    private static void Forward64(ArrayView<Word4> y, ArrayView<float> logSumExp, ArrayView<Word4> qkv, AttentionShape shape, int causal, int save) =>
+    private static void Forward64(
+        ArrayView<Word4> y, ArrayView<float> logSumExp, ArrayView<Word4> qkv, AttentionShape shape, int causal, int save) =>
         ForwardTiles<Fragments64, Accumulator64>(y, logSumExp, qkv, shape, causal, save, 64);
 
-    private static void Forward80(ArrayView<Word4> y, ArrayView<float> logSumExp, ArrayView<Word4> qkv, AttentionShape shape, int causal, int save) =>
+    private static void Forward80(
+        ArrayView<Word4> y, ArrayView<float> logSumExp, ArrayView<Word4> qkv, AttentionShape shape, int causal, int save) =>
         ForwardTiles<Fragments80, Accumulator80>(y, logSumExp, qkv, shape, causal, save, 80);
 
-    private static void Forward128(ArrayView<Word4> y, ArrayView<float> logSumExp, ArrayView<Word4> qkv, AttentionShape shape, int causal, int save) =>
+    private static void Forward128(
+        ArrayView<Word4> y, ArrayView<float> logSumExp, ArrayView<Word4> qkv, AttentionShape shape, int causal, int save) =>
         ForwardTiles<Fragments128, Accumulator128>(y, logSumExp, qkv, shape, causal, save, 128);
 
-    private static void OneTileForward64(ArrayView<Word4> y, ArrayView<float> logSumExp, ArrayView<Word4> qkv, AttentionShape shape, int causal, int save) =>
+    private static void OneTileForward64(
+        ArrayView<Word4> y, ArrayView<float> logSumExp, ArrayView<Word4> qkv, AttentionShape shape, int causal, int save) =>
         ForwardOneTile<Fragments64, Accumulator64>(y, logSumExp, qkv, shape, causal, save, 64);
 
-    private static void OneTileForward80(ArrayView<Word4> y, ArrayView<float> logSumExp, ArrayView<Word4> qkv, AttentionShape shape, int causal, int save) =>
+    private static void OneTileForward80(
+        ArrayView<Word4> y, ArrayView<float> logSumExp, ArrayView<Word4> qkv, AttentionShape shape, int causal, int save) =>
         ForwardOneTile<Fragments80, Accumulator80>(y, logSumExp, qkv, shape, causal, save, 80);
 
-    private static void OneTileForward128(ArrayView<Word4> y, ArrayView<float> logSumExp, ArrayView<Word4> qkv, AttentionShape shape, int causal, int save) =>
+    private static void OneTileForward128(
+        ArrayView<Word4> y, ArrayView<float> logSumExp, ArrayView<Word4> qkv, AttentionShape shape, int causal, int save) =>
         ForwardOneTile<Fragments128, Accumulator128>(y, logSumExp, qkv, shape, causal, save, 128);
 
     /// <summary>
-    /// A group's queries against all keys, tile by tile. Two stages of (K, V): while one is multiplied, the next is copied. The softmax runs online: a row keeps its
-    /// maximum m (of q . k, before the scale) and its sum; when a tile raises m, sum and output shrink by 2^(scale (m - m')). Everything of a row stays in the four
-    /// lanes that hold it.
+    /// A group's queries against all keys, tile by tile. Two stages of (K, V): while one is multiplied, the next is copied. The softmax
+    /// runs online: a row keeps its maximum m (of q . k, before the scale) and its sum; when a tile raises m, sum and output shrink by
+    /// 2^(scale (m - m')). Everything of a row stays in the four lanes that hold it.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void ForwardTiles<TRows, TColumns>(
@@ -36,7 +42,8 @@ public static partial class Attention
         where TColumns : unmanaged
     {
         Place place = Locate(shape, width);
-        uint tileBytes = (uint)(TileRows * 2 * width), own = place.Shared + place.OwnRows, tiles = place.Shared + (uint)(Group.DimX * width);
+        uint tileBytes = (uint)(TileRows * 2 * width);
+        uint own = place.Shared + place.OwnRows, tiles = place.Shared + (uint)(Group.DimX * width);
         HeadRows k = Projection(place.Pair, 1, shape), v = Projection(place.Pair, 2, shape);
         int keys = causal != 0 ? IntrinsicMath.Min(shape.Tokens, place.FirstOfGroup + Group.DimX / 2) : shape.Tokens;
         CopyRows(place.Shared, qkv, Projection(place.Pair, 0, shape), place.FirstOfGroup, Group.DimX / 2, shape, width);
@@ -56,8 +63,10 @@ public static partial class Attention
             {
                 uint values = current + tileBytes;
                 rows = keys - key > WarpRows
-                    ? AddKeys<TRows, TColumns, Accumulator64, Fragments64>(rows, queries, current, values, key, TileRows, scale, place, shape, causal)
-                    : AddKeys<TRows, TColumns, Accumulator16, Fragments16>(rows, queries, current, values, key, WarpRows, scale, place, shape, causal);
+                    ? AddKeys<TRows, TColumns, Accumulator64, Fragments64>(
+                        rows, queries, current, values, key, TileRows, scale, place, shape, causal)
+                    : AddKeys<TRows, TColumns, Accumulator16, Fragments16>(
+                        rows, queries, current, values, key, WarpRows, scale, place, shape, causal);
             }
             WaitForTile();
             uint used = current;
@@ -79,7 +88,8 @@ public static partial class Attention
     /// <summary>One step of the online softmax: a warp's queries and the <paramref name="count"/> keys of a tile.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static OnlineSoftmax<TColumns> AddKeys<TRows, TColumns, TScores, TWeights>(
-        OnlineSoftmax<TColumns> rows, TRows queries, uint keys, uint values, int firstKey, int count, float scale, Place place, AttentionShape shape, int causal)
+        OnlineSoftmax<TColumns> rows, TRows queries, uint keys, uint values, int firstKey, int count, float scale, Place place,
+        AttentionShape shape, int causal)
         where TRows : unmanaged
         where TColumns : unmanaged
         where TScores : unmanaged
@@ -89,7 +99,8 @@ public static partial class Attention
         s = HideKeys(s, firstKey, count, place, shape, causal);
         Float2 tileMax = WarpMatrix.RowMaximum(s);
         float maxUpper = IntrinsicMath.Max(rows.MaxUpper, tileMax.X), maxLower = IntrinsicMath.Max(rows.MaxLower, tileMax.Y);
-        float shrinkUpper = PtxMath.Exp2(scale * (rows.MaxUpper - maxUpper)), shrinkLower = PtxMath.Exp2(scale * (rows.MaxLower - maxLower));
+        float shrinkUpper = PtxMath.Exp2(scale * (rows.MaxUpper - maxUpper));
+        float shrinkLower = PtxMath.Exp2(scale * (rows.MaxLower - maxLower));
         TScores p = WarpMatrix.Exponentials(s, scale, -scale * maxUpper, -scale * maxLower);
         Float2 sums = WarpMatrix.RowSums(p);
         TColumns output = WarpMatrix.ScaleRows(rows.Output, shrinkUpper, shrinkLower);
@@ -125,7 +136,8 @@ public static partial class Attention
     /// <summary>Divides by the sums and writes y; writes <c>L = ln2 (scale m + log2 sum)</c>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void FinishRows<TColumns>(
-        ArrayView<Word4> y, ArrayView<float> logSumExp, OnlineSoftmax<TColumns> rows, float scale, uint own, Place place, AttentionShape shape, int save, int width)
+        ArrayView<Word4> y, ArrayView<float> logSumExp, OnlineSoftmax<TColumns> rows, float scale, uint own, Place place,
+        AttentionShape shape, int save, int width)
         where TColumns : unmanaged
     {
         if (place.First >= shape.Tokens) return;

@@ -7,24 +7,29 @@ namespace Patching.Kernels;
 public static partial class Attention
 {
     private static void OneTileBackward64(
-        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv, ArrayView<float> logSumExp, AttentionShape shape, int causal) =>
+        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv, ArrayView<float> logSumExp,
+        AttentionShape shape, int causal) =>
         BackwardOneTile<Fragments64, Accumulator64>(dqkv, dy, y, qkv, logSumExp, shape, causal, 64);
 
     private static void OneTileBackward80(
-        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv, ArrayView<float> logSumExp, AttentionShape shape, int causal) =>
+        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv, ArrayView<float> logSumExp,
+        AttentionShape shape, int causal) =>
         BackwardOneTile<Fragments80, Accumulator80>(dqkv, dy, y, qkv, logSumExp, shape, causal, 80);
 
     private static void OneTileBackward128(
-        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv, ArrayView<float> logSumExp, AttentionShape shape, int causal) =>
+        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv, ArrayView<float> logSumExp,
+        AttentionShape shape, int causal) =>
         BackwardOneTile<Fragments128, Accumulator128>(dqkv, dy, y, qkv, logSumExp, shape, causal, 128);
 
     /// <summary>
-    /// Five products and no recomputation. First every warp has 16 keys: S^T and dP^T give dv, dk and dS^T. A warp leaves its rows of dS^T where its rows of v were,
-    /// which nobody else reads; after a barrier it takes 16 columns of all of them, which <c>ldmatrix</c> transposes, as its 16 rows of dS, and multiplies by k.
+    /// Five products and no recomputation. First every warp has 16 keys: S^T and dP^T give dv, dk and dS^T. A warp leaves its rows of dS^T
+    /// where its rows of v were, which nobody else reads; after a barrier it takes 16 columns of all of them, which <c>ldmatrix</c>
+    /// transposes, as its 16 rows of dS, and multiplies by k.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void BackwardOneTile<TRows, TColumns>(
-        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv, ArrayView<float> logSumExp, AttentionShape shape, int causal, int width)
+        ArrayView<Word4> dqkv, ArrayView<Word4> dy, ArrayView<Word4> y, ArrayView<Word4> qkv, ArrayView<float> logSumExp,
+        AttentionShape shape, int causal, int width)
         where TRows : unmanaged
         where TColumns : unmanaged
     {
@@ -48,7 +53,8 @@ public static partial class Attention
         Accumulator64 p = WarpMatrix.ProductTransposed<Accumulator64>(k + place.OwnRows + place.RowLane, q + place.ColumnLane, width);
         p = WarpMatrix.ColumnExponentials(HideRows(p, place, shape, causal), scale * Log2OfE, logs + columnNumbers);
         TColumns dv = WarpMatrix.AddProduct(default(TColumns), WarpMatrix.Round<Accumulator64, Fragments64>(p), gradients + place.RowLane);
-        Accumulator64 ds = WarpMatrix.ProductTransposed<Accumulator64>(v + place.OwnRows + place.RowLane, gradients + place.ColumnLane, width);
+        Accumulator64 ds = WarpMatrix.ProductTransposed<Accumulator64>(
+            v + place.OwnRows + place.RowLane, gradients + place.ColumnLane, width);
         ds = WarpMatrix.ColumnSoftmaxGradient(p, ds, deltas + columnNumbers);
         TColumns dk = WarpMatrix.AddProduct(default(TColumns), WarpMatrix.Round<Accumulator64, Fragments64>(ds), q + place.RowLane);
         Warp.Barrier();
@@ -61,11 +67,13 @@ public static partial class Attention
         int lane = place.Lane, chunk = place.First / 8 + ((lane >> 3) & 1);
         Fragments64 rows = WarpMatrix.LoadColumns(v + SwizzledRows.Offset((lane & 7) + ((lane >> 4) << 3), chunk, width), width);
         TColumns dq = WarpMatrix.AddProduct(default(TColumns), rows, k + place.RowLane);
-        WriteRows(dqkv, Projection(place.Pair, 0, shape), WarpMatrix.ScaleRows(dq, scale, scale), outputs + place.OwnRows, place, shape, width);
+        WriteRows(
+            dqkv, Projection(place.Pair, 0, shape), WarpMatrix.ScaleRows(dq, scale, scale), outputs + place.OwnRows, place, shape, width);
     }
 
     /// <summary>
-    /// Hides keys that do not exist, all of their row: 2^-L may be infinite, and dq sums over them. When causal, hides queries before the key too.
+    /// Hides keys that do not exist, all of their row: 2^-L may be infinite, and dq sums over them. When causal, hides queries before the
+    /// key too.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Accumulator64 HideRows(Accumulator64 scores, Place place, AttentionShape shape, int causal)

@@ -20,7 +20,8 @@ public static partial class Attention
     /// <param name="OwnRows">Offset of the warp's rows in a matrix with the rows of the group.</param>
     /// <param name="RowLane"><see cref="SwizzledRows.RowLane"/> of the lane.</param>
     /// <param name="ColumnLane"><see cref="SwizzledRows.ColumnLane"/> of the lane.</param>
-    private readonly record struct Place(int Pair, int FirstOfGroup, int First, int Lane, uint Shared, uint OwnRows, uint RowLane, uint ColumnLane)
+    private readonly record struct Place(
+        int Pair, int FirstOfGroup, int First, int Lane, uint Shared, uint OwnRows, uint RowLane, uint ColumnLane)
     {
         /// <summary>g.</summary>
         public int Row => Lane >> 2;
@@ -38,7 +39,8 @@ public static partial class Attention
         int pair = Grid.IdxX / blocks, first = (Grid.IdxX - pair * blocks) * rows, warpRow = (thread >> 5) * WarpRows;
         int lane = thread & 31;
         return new Place(
-            pair, first, first + warpRow, lane, start, (uint)(warpRow * 2 * width), SwizzledRows.RowLane(lane, width), SwizzledRows.ColumnLane(lane, width));
+            pair, first, first + warpRow, lane, start, (uint)(warpRow * 2 * width),
+            SwizzledRows.RowLane(lane, width), SwizzledRows.ColumnLane(lane, width));
     }
 
     /// <summary>Queries (part 0), keys (1) or values (2) of a head in qkv.</summary>
@@ -58,8 +60,9 @@ public static partial class Attention
     }
 
     /// <summary>
-    /// All threads of the group start to copy <paramref name="count"/> rows, from token <paramref name="first"/> on, to shared memory. Rows past the last token and
-    /// columns past the head's size become zero. A thread keeps its chunk and goes from row to row; of 16 threads for a row of 10 chunks, 6 have none.
+    /// All threads of the group start to copy <paramref name="count"/> rows, from token <paramref name="first"/> on, to shared memory. Rows
+    /// past the last token and columns past the head's size become zero. A thread keeps its chunk and goes from row to row; of 16 threads
+    /// for a row of 10 chunks, 6 have none.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void CopyRows(uint shared, ArrayView<Word4> matrix, HeadRows rows, int first, int count, AttentionShape shape, int width)
@@ -71,18 +74,20 @@ public static partial class Attention
         {
             bool exists = row < end;
             // What is not read must still have an address.
-            SharedMemoryAccess.CopyAsync(shared + SwizzledRows.Offset(row, chunk, width), ref matrix[exists ? source : rows.First], exists ? 16 : 0);
+            SharedMemoryAccess.CopyAsync(
+                shared + SwizzledRows.Offset(row, chunk, width), ref matrix[exists ? source : rows.First], exists ? 16 : 0);
             source += step * rows.Stride;
         }
     }
 
     /// <summary>
-    /// The same for two matrices, the second one's rows <paramref name="distance"/> bytes behind the first one's in shared memory: most of the work of
-    /// a copy is to find its place, and the places correspond.
+    /// The same for two matrices, the second one's rows <paramref name="distance"/> bytes behind the first one's in shared memory: most of
+    /// the work of a copy is to find its place, and the places correspond.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void CopyRows(
-        uint shared, uint distance, ArrayView<Word4> matrixA, HeadRows rowsA, ArrayView<Word4> matrixB, HeadRows rowsB, int first, int count, AttentionShape shape,
+        uint shared, uint distance, ArrayView<Word4> matrixA, HeadRows rowsA, ArrayView<Word4> matrixB, HeadRows rowsB, int first,
+        int count, AttentionShape shape,
         int width)
     {
         int threads = width == 64 ? 8 : 16, row = Group.IdxX / threads, chunk = Group.IdxX - row * threads, step = Group.DimX / threads;
@@ -108,13 +113,14 @@ public static partial class Attention
         for (int i = Group.IdxX; i < TileRows; i += Group.DimX)
         {
             bool exists = first + i < shape.Tokens;
-            SharedWords.CopyAsync(shared + (uint)(sizeof(float) * i), ref perToken[pair * shape.Tokens + (exists ? first + i : 0)], exists ? 4 : 0);
+            SharedWords.CopyAsync(
+                shared + (uint)(sizeof(float) * i), ref perToken[pair * shape.Tokens + (exists ? first + i : 0)], exists ? 4 : 0);
         }
     }
 
     /// <summary>
-    /// Rounds a warp's 16 rows and writes those that exist, through the warp's own rows of a matrix in shared memory: from registers a store of the warp would touch
-    /// eight rows for 16 bytes each, from there it writes whole rows.
+    /// Rounds a warp's 16 rows and writes those that exist, through the warp's own rows of a matrix in shared memory: from registers a
+    /// store of the warp would touch eight rows for 16 bytes each, from there it writes whole rows.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void WriteRows<TColumns>(
@@ -128,19 +134,20 @@ public static partial class Attention
         for (int i = place.Lane; i < WarpRows * chunks; i += 32)
         {
             int row = i / chunks, chunk = i - row * chunks;
-            if (row < tokens && chunk < used)
-                matrix[rows.First + (place.First + row) * rows.Stride + chunk] = SharedWords.Load(ownRows + SwizzledRows.Offset(row, chunk, width));
+            int destination = rows.First + (place.First + row) * rows.Stride + chunk;
+            if (row < tokens && chunk < used) matrix[destination] = SharedWords.Load(ownRows + SwizzledRows.Offset(row, chunk, width));
         }
     }
 
     /// <summary>
-    /// Rows of the tile that starts <paramref name="left"/> rows before the end: 64, but 16 when no more are left. T is a square plus the class token in every vision
-    /// transformer (197 = 3 x 64 + 5, 257 = 4 x 64 + 1, 577 = 9 x 64 + 1), so the last tile is nearly empty in all of them.
+    /// Rows of the tile that starts <paramref name="left"/> rows before the end: 64, but 16 when no more are left. T is a square plus the
+    /// class token in every vision transformer (197 = 3 x 64 + 5, 257 = 4 x 64 + 1, 577 = 9 x 64 + 1), so the last tile is nearly empty in
+    /// all of them.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int RowsOfTile(int left) => left > WarpRows ? TileRows : WarpRows;
 
-    /// <summary>Waits for this thread's copies and then for the group: everybody's copies are there, and nobody needs the other stage any more.</summary>
+    /// <summary>Waits for this thread's copies, then for the group: all copies are there, and nobody needs the other stage.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void WaitForTile()
     {

@@ -3,13 +3,16 @@ using ILGPU.IR.Intrinsics;
 namespace Patching.Kernels;
 
 /// <summary>
-/// Products and row operations of the 16-row matrices that a warp keeps in registers (<see cref="Accumulator64"/>, <see cref="Fragments64"/> and their wider
-/// kin); right operands lie in shared memory as <see cref="SwizzledRows"/> describes. Every method is straight-line PTX written by a loop
-/// (<see cref="WarpMatrixText"/>), because ILGPU does not unroll. All 32 lanes must take part.
+/// Products and row operations of the 16-row matrices that a warp keeps in registers (<see cref="Accumulator64"/>,
+/// <see cref="Fragments64"/> and their wider kin); right operands lie in shared memory as <see cref="SwizzledRows"/> describes. Every
+/// method is straight-line PTX written by a loop (<see cref="WarpMatrixText"/>), because ILGPU does not unroll. All 32 lanes must take
+/// part.
 /// </summary>
 internal static class WarpMatrix
 {
-    /// <summary>Loads 16 rows as a left operand. <paramref name="rows"/>: address of the first row plus <see cref="SwizzledRows.RowLane"/>.</summary>
+    /// <summary>
+    /// Loads 16 rows as a left operand. <paramref name="rows"/>: address of the first row plus <see cref="SwizzledRows.RowLane"/>.
+    /// </summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.LoadRows))]
     public static TRows LoadRows<TRows>(uint rows)
         where TRows : unmanaged
@@ -23,8 +26,8 @@ internal static class WarpMatrix
     public static Fragments64 LoadColumns(uint columns, int width) => throw NeedsWarp();
 
     /// <summary>
-    /// <c>A B^T</c>: dot products of 16 rows with as many rows of B in shared memory as the result has columns. <paramref name="b"/>: address of B plus
-    /// <see cref="SwizzledRows.ColumnLane"/>. The width of B is that of A.
+    /// <c>A B^T</c>: dot products of 16 rows with as many rows of B in shared memory as the result has columns. <paramref name="b"/>:
+    /// address of B plus <see cref="SwizzledRows.ColumnLane"/>. The width of B is that of A.
     /// </summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.ProductTransposed))]
     public static TScores ProductTransposed<TRows, TScores>(TRows a, uint b)
@@ -33,15 +36,18 @@ internal static class WarpMatrix
         => throw NeedsWarp();
 
     /// <summary>
-    /// The same with A's 16 rows in shared memory too, read as they are needed: four registers instead of all of A. <paramref name="a"/>: address of the rows plus
-    /// <see cref="SwizzledRows.RowLane"/>; <paramref name="width"/>: a constant.
+    /// The same with A's 16 rows in shared memory too, read as they are needed: four registers instead of all of A. <paramref name="a"/>:
+    /// address of the rows plus <see cref="SwizzledRows.RowLane"/>; <paramref name="width"/>: a constant.
     /// </summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.ProductTransposedFromMemory))]
     public static TScores ProductTransposed<TScores>(uint a, uint b, int width)
         where TScores : unmanaged
         => throw NeedsWarp();
 
-    /// <summary><c>C + A B</c> for as many rows of B in shared memory as A has columns. <paramref name="b"/>: address of B plus <see cref="SwizzledRows.RowLane"/>.</summary>
+    /// <summary>
+    /// <c>C + A B</c> for as many rows of B in shared memory as A has columns. <paramref name="b"/>: address of B plus
+    /// <see cref="SwizzledRows.RowLane"/>.
+    /// </summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.AddProduct), Tied = 0)]
     public static TColumns AddProduct<TColumns, TWeights>(TColumns c, TWeights a, uint b)
         where TColumns : unmanaged
@@ -49,8 +55,8 @@ internal static class WarpMatrix
         => throw NeedsWarp();
 
     /// <summary>
-    /// The accumulators rounded to bfloat16, as a left operand. No lane needs anything of another lane: the accumulators of columns 16k..16k + 7 and
-    /// 16k + 8..16k + 15 hold exactly what words X, Y and Z, W of the fragment want.
+    /// The accumulators rounded to bfloat16, as a left operand. No lane needs anything of another lane: the accumulators of columns
+    /// 16k..16k + 7 and 16k + 8..16k + 15 hold exactly what words X, Y and Z, W of the fragment want.
     /// <code>
     /// accumulator C(2k):   X, Y = (g, 16k + 2t..)       Z, W = (g + 8, 16k + 2t..)        fragment Ak: X = C(2k).XY      Y = C(2k).ZW
     /// accumulator C(2k+1): X, Y = (g, 16k + 8 + 2t..)   Z, W = (g + 8, 16k + 8 + 2t..)                 Z = C(2k+1).XY    W = C(2k+1).ZW
@@ -63,8 +69,9 @@ internal static class WarpMatrix
         => throw NeedsWarp();
 
     /// <summary>
-    /// Rounds to bfloat16 and writes 16 rows to shared memory. <paramref name="rows"/>: address of the first row plus <see cref="SwizzledRows.StoreLane"/>;
-    /// <paramref name="width"/>, a constant, is that of the rows in memory, which may be longer than what is written.
+    /// Rounds to bfloat16 and writes 16 rows to shared memory. <paramref name="rows"/>: address of the first row plus
+    /// <see cref="SwizzledRows.StoreLane"/>; <paramref name="width"/>, a constant, is that of the rows in memory, which may be longer than
+    /// what is written.
     /// </summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.StoreRows))]
     public static void StoreRows<TColumns>(uint rows, TColumns c, int width)
@@ -78,7 +85,8 @@ internal static class WarpMatrix
         => throw NeedsWarp();
 
     /// <summary>
-    /// Sets to minus infinity what is at or beyond a column, <paramref name="upper"/> in row g and <paramref name="lower"/> in row g + 8, both reduced by the lane's 2t.
+    /// Sets to minus infinity what is at or beyond a column, <paramref name="upper"/> in row g and <paramref name="lower"/> in row g + 8,
+    /// both reduced by the lane's 2t.
     /// </summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.KeepBefore))]
     public static TScores KeepBefore<TScores>(TScores c, int upper, int lower)
@@ -123,7 +131,8 @@ internal static class WarpMatrix
         => throw NeedsWarp();
 
     /// <summary>
-    /// <c>2^(scale c - log2(e) l)</c> with one l per column in shared memory; <paramref name="columns"/> is the address of the lane's first one, 2t.
+    /// <c>2^(scale c - log2(e) l)</c> with one l per column in shared memory; <paramref name="columns"/> is the address of the lane's first
+    /// one, 2t.
     /// </summary>
     [IntrinsicImplementation, PtxWriter(typeof(WarpMatrixText), nameof(WarpMatrixText.ColumnExponentials))]
     public static TScores ColumnExponentials<TScores>(TScores c, float scale, uint columns)

@@ -3,8 +3,9 @@ using System.Text;
 namespace Patching.Kernels;
 
 /// <summary>
-/// Writes the PTX of <see cref="WarpMatrix"/>. Four registers of an accumulator are 8 columns, four words of a fragment 16; numbers of rows and columns follow from
-/// the numbers of registers. Addresses of chunks are the lane's address with bits flipped (<see cref="SwizzledRows"/>); whatever does not flip is an immediate offset.
+/// Writes the PTX of <see cref="WarpMatrix"/>. Four registers of an accumulator are 8 columns, four words of a fragment 16; numbers of rows
+/// and columns follow from the numbers of registers. Addresses of chunks are the lane's address with bits flipped
+/// (<see cref="SwizzledRows"/>); whatever does not flip is an immediate offset.
 /// </summary>
 internal static class WarpMatrixText
 {
@@ -39,7 +40,8 @@ internal static class WarpMatrixText
             for (int n = 0; n < width / 16; n++)
             {
                 text.AppendLine(Load(".trans", "{%b0, %b1, %b2, %b3}", Chunk("x", "$2", width, 16 * k, 2 * n)));
-                text.AppendLine(Multiply(8 * n, Registers("$1", 4 * k), "{%b0, %b1}")).AppendLine(Multiply(8 * n + 4, Registers("$1", 4 * k), "{%b2, %b3}"));
+                text.AppendLine(Multiply(8 * n, Registers("$1", 4 * k), "{%b0, %b1}"));
+                text.AppendLine(Multiply(8 * n + 4, Registers("$1", 4 * k), "{%b2, %b3}"));
             }
         return End(text);
     }
@@ -55,7 +57,7 @@ internal static class WarpMatrixText
     {
         int width = call.Constant(2);
         // The whole chunk number may flip, down to its last bit.
-        StringBuilder text = Block(".reg .b32 %pair, %place;");
+        StringBuilder text = Block(".reg .b32 %pair; .reg .b32 %place;");
         for (int n = 0; n < call.Arguments[1] / 4; n++)
         {
             int flipped = n & Flips(width, 7, 1), fixedPart = 16 * (n - flipped);
@@ -77,7 +79,7 @@ internal static class WarpMatrixText
 
     public static string RowMaximum(PtxCall call)
     {
-        StringBuilder text = Block(".reg .f32 %lane<4>, %other;").Append(ReduceColumns(call.Arguments[0], "max.f32"));
+        StringBuilder text = Block(".reg .f32 %lane<4>; .reg .f32 %other;").Append(ReduceColumns(call.Arguments[0], "max.f32"));
         for (int distance = 1; distance <= 2; distance++)
             for (int row = 0; row < 2; row++)
                 text.AppendLine($"shfl.sync.bfly.b32 %other, $r[{row}], {distance}, 31, 0xffffffff; max.f32 $r[{row}], $r[{row}], %other;");
@@ -88,13 +90,17 @@ internal static class WarpMatrixText
 
     public static string RowDots(PtxCall call)
     {
-        StringBuilder text = Block(".reg .b32 %high; .reg .f32 %x, %y;").AppendLine("mov.f32 $r[0], 0f00000000; mov.f32 $r[1], 0f00000000;");
+        StringBuilder text = Block(".reg .b32 %high; .reg .f32 %x; .reg .f32 %y;");
+        text.AppendLine("mov.f32 $r[0], 0f00000000; mov.f32 $r[1], 0f00000000;");
         for (int i = 0; i < call.Arguments[0]; i++)
         {
             string sum = $"$r[{i % 2}]";
-            text.AppendLine($"shl.b32 %high, $0[{i}], 16; mov.b32 %x, %high; shl.b32 %high, $1[{i}], 16; mov.b32 %y, %high; fma.rn.f32 {sum}, %x, %y, {sum};");
-            text.AppendLine($"and.b32 %high, $0[{i}], 0xffff0000; mov.b32 %x, %high; and.b32 %high, $1[{i}], 0xffff0000; mov.b32 %y, %high;");
-            text.AppendLine($"fma.rn.f32 {sum}, %x, %y, {sum};");
+            foreach (string half in (string[])["shl.b32 %high, {0}, 16;", "and.b32 %high, {0}, 0xffff0000;"])
+            {
+                text.Append(half.Replace("{0}", $"$0[{i}]", StringComparison.Ordinal)).AppendLine(" mov.b32 %x, %high;");
+                text.Append(half.Replace("{0}", $"$1[{i}]", StringComparison.Ordinal)).AppendLine(" mov.b32 %y, %high;");
+                text.AppendLine($"fma.rn.f32 {sum}, %x, %y, {sum};");
+            }
         }
         return End(text);
     }
@@ -102,23 +108,28 @@ internal static class WarpMatrixText
     public static string Exponentials(PtxCall call) => Elementwise(
         call, ".reg .f32 %power;", i => $"fma.rn.f32 %power, $0[{i}], $1, {Row(i, 2)}; ex2.approx.ftz.f32 $r[{i}], %power;");
 
-    public static string ColumnExponentials(PtxCall call) => Elementwise(
-        call, ".reg .f32 %column<2>, %power;", i => ColumnPair(i, 2, $"mul.rn.f32 %column0, %column0, {LogToLog2}; mul.rn.f32 %column1, %column1, {LogToLog2}; "
-            + "neg.f32 %column0, %column0; neg.f32 %column1, %column1;")
+    public static string ColumnExponentials(PtxCall call)
+    {
+        const string toExponents = $"mul.rn.f32 %column0, %column0, {LogToLog2}; neg.f32 %column0, %column0; "
+            + $"mul.rn.f32 %column1, %column1, {LogToLog2}; neg.f32 %column1, %column1; ";
+        return Elementwise(call, ".reg .f32 %column<2>; .reg .f32 %power;", i => ColumnPair(i, 2, toExponents)
             + $"fma.rn.f32 %power, $0[{i}], $1, %column{i % 2}; ex2.approx.ftz.f32 $r[{i}], %power;");
+    }
 
     public static string SoftmaxGradient(PtxCall call) => Elementwise(
         call, ".reg .f32 %part;", i => $"sub.rn.f32 %part, $1[{i}], {Row(i, 2)}; mul.rn.f32 $r[{i}], $0[{i}], %part;");
 
     public static string ColumnSoftmaxGradient(PtxCall call) => Elementwise(
-        call, ".reg .f32 %column<2>, %part;", i => ColumnPair(i, 2, "")
+        call, ".reg .f32 %column<2>; .reg .f32 %part;", i => ColumnPair(i, 2, "")
             + $"sub.rn.f32 %part, $1[{i}], %column{i % 2}; mul.rn.f32 $r[{i}], $0[{i}], %part;");
 
-    /// <summary>Steps of 16 along the dot products outside, 16 rows of B inside: for 64 rows, eight independent accumulations follow each other.</summary>
+    /// <summary>
+    /// Steps of 16 along the dot products outside, 16 rows of B inside: for 64 rows, eight independent accumulations follow each other.
+    /// </summary>
     private static string RowProducts(PtxCall call, int width, bool fromMemory)
     {
         int columns = 2 * call.Results;
-        StringBuilder text = Block(".reg .b32 %a<4>, %b<4>;").Append(Chunks("x", "$1", width));
+        StringBuilder text = Block(".reg .b32 %a<4>; .reg .b32 %b<4>;").Append(Chunks("x", "$1", width));
         if (fromMemory) text.Append(Chunks("y", "$0", width));
         for (int i = 0; i < call.Results; i++) text.Append(Invariant($"mov.f32 $r[{i}], 0f00000000; "));
         text.AppendLine();
@@ -136,7 +147,8 @@ internal static class WarpMatrixText
     }
 
     private static string Keep(PtxCall call, string comparison) => Elementwise(
-        call, ".reg .pred %keep;", i => Invariant($"setp.{comparison}.s32 %keep, {Row(i, 1)}, {8 * (i / 4) + i % 2}; selp.f32 $r[{i}], $0[{i}], {MinusInfinity}, %keep;"));
+        call, ".reg .pred %keep;", i => Invariant(
+            $"setp.{comparison}.s32 %keep, {Row(i, 1)}, {8 * (i / 4) + i % 2}; selp.f32 $r[{i}], $0[{i}], {MinusInfinity}, %keep;"));
 
     /// <summary>Two chains per row, then one: registers 4n and 4n + 1 belong to row g, 4n + 2 and 4n + 3 to row g + 8.</summary>
     private static string ReduceColumns(int registers, string operation)
@@ -192,7 +204,8 @@ internal static class WarpMatrixText
         return $"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {c}, {a}, {b}, {c};";
     }
 
-    private static string Registers(string of, int first) => Invariant($"{{{of}[{first}], {of}[{first + 1}], {of}[{first + 2}], {of}[{first + 3}]}}");
+    private static string Registers(string of, int first) =>
+        Invariant($"{{{of}[{first}], {of}[{first + 1}], {of}[{first + 2}], {of}[{first + 3}]}}");
 
     private static StringBuilder Block(string declarations) => new StringBuilder("{ ").AppendLine(declarations);
 

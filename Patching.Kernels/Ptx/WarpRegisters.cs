@@ -1,8 +1,8 @@
 namespace Patching.Kernels;
 
 /// <summary>
-/// A warp's 16 x 64 matrix in single precision: eight accumulators of <see cref="TensorCore.Multiply"/> side by side. With lane l, g = l / 4 and t = l % 4,
-/// <c>Cn.X, Cn.Y</c> are columns 8n + 2t and 8n + 2t + 1 of row g, <c>Cn.Z, Cn.W</c> the same of row g + 8.
+/// A warp's 16 x 64 matrix in single precision: eight accumulators of <see cref="TensorCore.Multiply"/> side by side. With lane l, g = l /
+/// 4 and t = l % 4, <c>Cn.X, Cn.Y</c> are columns 8n + 2t and 8n + 2t + 1 of row g, <c>Cn.Z, Cn.W</c> the same of row g + 8.
 /// </summary>
 internal record struct Accumulator64(Float4 C0, Float4 C1, Float4 C2, Float4 C3, Float4 C4, Float4 C5, Float4 C6, Float4 C7);
 
@@ -15,7 +15,8 @@ internal record struct Accumulator80(
 
 /// <summary>The same, 16 x 128.</summary>
 internal record struct Accumulator128(
-    Float4 C0, Float4 C1, Float4 C2, Float4 C3, Float4 C4, Float4 C5, Float4 C6, Float4 C7, Float4 C8, Float4 C9, Float4 C10, Float4 C11, Float4 C12, Float4 C13,
+    Float4 C0, Float4 C1, Float4 C2, Float4 C3, Float4 C4, Float4 C5, Float4 C6, Float4 C7, Float4 C8, Float4 C9, Float4 C10, Float4 C11,
+    Float4 C12, Float4 C13,
     Float4 C14, Float4 C15);
 
 /// <summary>

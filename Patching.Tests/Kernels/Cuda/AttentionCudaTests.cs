@@ -1,5 +1,6 @@
 using NUnit.Framework;
 using Patching.Kernels;
+using Patching.Tests.Ptx;
 
 namespace Patching.Tests.Kernels.Cuda;
 
@@ -8,14 +9,15 @@ internal sealed class AttentionCudaTests : CudaKernelTest
     private static readonly Dictionary<(AttentionShape Shape, bool Causal, double Scale, double Offset), AttentionCase> Cases = [];
 
     /// <summary>
-    /// Batch, tokens, heads, head size. Tokens: neighbours of the tile of 64 (below it the kernels for one tile), of a warp's 16 rows and of two and three tiles, and
-    /// models' own. Head sizes: the three widths of the kernels, and what is padded to them.
+    /// Batch, tokens, heads, head size. Tokens: neighbours of the tile of 64 (below it the kernels for one tile), of a warp's 16 rows and
+    /// of two and three tiles, and models' own. Head sizes: the three widths of the kernels, and what is padded to them.
     /// </summary>
     private static IEnumerable<AttentionShape> Shapes() =>
     [
-        new(1, 1, 1, 64), new(2, 1, 2, 8), new(1, 2, 3, 16), new(2, 7, 1, 32), new(1, 17, 1, 80), new(1, 33, 2, 24), new(2, 50, 2, 64), new(1, 50, 1, 80),
+        new(1, 2, 3, 16), new(2, 7, 1, 32), new(1, 17, 1, 80), new(1, 33, 2, 24), new(2, 50, 2, 64), new(1, 50, 1, 80),
         new(1, 50, 1, 128), new(1, 63, 1, 64), new(1, 64, 1, 64), new(1, 64, 1, 80),
-        new(1, 65, 2, 64), new(1, 65, 1, 80), new(1, 77, 1, 64), new(1, 129, 1, 16), new(1, 129, 1, 80), new(1, 129, 1, 128), new(1, 197, 1, 64),
+        new(1, 65, 2, 64), new(1, 65, 1, 80), new(1, 77, 1, 64), new(1, 129, 1, 16), new(1, 129, 1, 80), new(1, 129, 1, 128),
+        new(1, 197, 1, 64),
     ];
 
     [Test]
@@ -27,6 +29,24 @@ internal sealed class AttentionCudaTests : CudaKernelTest
     public void BackwardMatchesDoublePrecision(
         [ValueSource(nameof(Shapes))] AttentionShape shape, [Values] bool causal, [Values(1, 30)] double scale) =>
         AssertBackward(Case(shape, causal, scale, 0));
+
+    /// <summary>
+    /// One token attends to itself: y = v and dv = dy to the bit. Nothing depends on q and k, so dq and dk are what is left of dp - delta,
+    /// two sums of the same D products.
+    /// </summary>
+    [Test]
+    public void OneTokenAttendsToItself([Values(64, 80)] int headSize, [Values] bool causal, [Values(1, 30)] double scale)
+    {
+        AttentionCase c = Case(new AttentionShape(1, 1, 1, headSize), causal, scale, 0);
+        Tensor y = PoisonedBFloats(1, headSize);
+        Attention.Forward(Device, y, default, BFloats(c.Qkv, 1, 3 * headSize), c.Shape, causal);
+        Assert.That(Contents(y), Is.EqualTo(c.Qkv[(2 * headSize)..]));
+        float[] dqkv = Contents(Backward(c));
+        Assert.That(dqkv[(2 * headSize)..], Is.EqualTo(c.Dy));
+        double products = Enumerable.Range(0, headSize).Sum(d => Math.Abs((double)c.Dy[d] * c.Qkv[2 * headSize + d]));
+        double left = products * headSize * Math.Pow(2, -24) * c.Qkv.Max(Math.Abs) / Math.Sqrt(headSize);
+        Assert.That(dqkv[..(2 * headSize)].Select(Math.Abs), Is.All.LessThanOrEqualTo(left));
+    }
 
     /// <summary>All scores far from zero, in the thousands: only differences of scores may matter.</summary>
     [Test]
@@ -42,7 +62,8 @@ internal sealed class AttentionCudaTests : CudaKernelTest
     {
         AttentionShape shape = new(1, tokens, 2, 16);
         Tensor qkv = BFloats(Normal(3L * shape.Rows * shape.Width), shape.Rows, 3 * shape.Width);
-        Tensor y = PoisonedBFloats(shape.Rows, shape.Width), alone = PoisonedBFloats(shape.Rows, shape.Width), saved = Poisoned(1, 2, tokens);
+        Tensor y = PoisonedBFloats(shape.Rows, shape.Width), alone = PoisonedBFloats(shape.Rows, shape.Width);
+        Tensor saved = Poisoned(1, 2, tokens);
         Attention.Forward(Device, y, saved, qkv, shape, false);
         Attention.Forward(Device, alone, default, qkv, shape, false);
         Assert.That(Contents(alone), Is.EqualTo(Contents(y)));
@@ -88,10 +109,58 @@ internal sealed class AttentionCudaTests : CudaKernelTest
 
         float[] Gradients(float[] input)
         {
-            Tensor x = BFloats(input, shape.Rows, 48), y = PoisonedBFloats(shape.Rows, 16), saved = Poisoned(2, 2, tokens), dqkv = PoisonedBFloats(shape.Rows, 48);
+            Tensor x = BFloats(input, shape.Rows, 48), y = PoisonedBFloats(shape.Rows, 16);
+            Tensor saved = Poisoned(2, 2, tokens), dqkv = PoisonedBFloats(shape.Rows, 48);
             Attention.Forward(Device, y, saved, x, shape, causal);
             Attention.Backward(Device, dqkv, BFloats(dy, shape.Rows, 16), y, x, saved, Poisoned(2, 2, tokens), shape, causal);
             return Contents(dqkv);
+        }
+    }
+
+    /// <summary>
+    /// What the kernels are built for: no lane waits for a bank of shared memory, and global memory moves whole sectors, except where
+    /// numbers per token (L and delta, 4 bytes each) start in the middle of one.
+    /// </summary>
+    [Test]
+    public void SharedMemoryHasNoConflictsAndGlobalMemoryMovesWholeSectors(
+        [Values(50, 129)] int tokens, [Values(64, 80, 128)] int headSize, [Values] bool causal)
+    {
+        AttentionShape shape = new(1, tokens, 2, headSize);
+        Tensor qkv = BFloats(Normal(3L * shape.Rows * shape.Width), shape.Rows, 3 * shape.Width);
+        Tensor dy = BFloats(Normal((long)shape.Rows * shape.Width), shape.Rows, shape.Width);
+        Tensor y = PoisonedBFloats(shape.Rows, shape.Width), dqkv = PoisonedBFloats(shape.Rows, 3 * shape.Width);
+        Tensor saved = Poisoned(1, 2, tokens), delta = Poisoned(1, 2, tokens);
+        Attention.Forward(Device, y, saved, qkv, shape, causal);
+        Attention.Backward(Device, dqkv, dy, y, qkv, saved, delta, shape, causal);
+        Device.Synchronize();
+        if (StandInDriver.UsesHardware) return;
+        Assert.That(Launches, Has.Count.EqualTo(tokens <= 64 ? 2 : 3));
+        foreach (LaunchStatistics counted in Launches.Select(launch => launch.Statistics))
+        {
+            Assert.That(counted.BankConflicts, Is.Zero, counted.Report());
+            long ofNumbers = counted.Instructions.Where(i => i.Operation.Bytes == 4).Sum(i => i.Counters.Sectors - i.Counters.IdealSectors);
+            Assert.That(counted.ExtraSectors, Is.EqualTo(ofNumbers), counted.Report());
+        }
+    }
+
+    /// <summary>Products as the design counts them, of 64 columns and, where there are tiles, of 16; everything in registers.</summary>
+    [TestCase("OneTileForward", 2, false)]
+    [TestCase("OneTileBackward", 5, false)]
+    [TestCase("Forward", 2, true)]
+    [TestCase("QueryGradient", 3, true)]
+    [TestCase("KeyValueGradient", 4, true)]
+    public void TheCompiledTextHoldsWhatTheDesignSays(string name, int products, bool tiles)
+    {
+        foreach (int width in (int[])[64, 80, 128])
+        {
+            string text = PtxCompiler.Compile(CudaKernel.All.Single(kernel => kernel.Name == $"Attention.{name}{width}"));
+            text = text[text.IndexOf(".visible .entry", StringComparison.Ordinal)..];
+            Assert.That(Count(text, "mma.sync"), Is.EqualTo(products * (width / 16) * (tiles ? 8 + 2 : 8)));
+            int barriers = name switch { "OneTileForward" => 1, "Forward" or "KeyValueGradient" => 2, _ => 3 };
+            Assert.That(Count(text, "bar.sync"), Is.EqualTo(barriers));
+            Assert.That(Count(text, ".local"), Is.Zero);
+            Assert.That(Count(text, "call"), Is.Zero);
+            Assert.That(Count(text, "st.global.v4"), Is.EqualTo(name switch { "OneTileBackward" => 3, "KeyValueGradient" => 2, _ => 1 }));
         }
     }
 
@@ -114,6 +183,8 @@ internal sealed class AttentionCudaTests : CudaKernelTest
             "attention in bfloat16: all matrices must be BFloat16, not Float32[4, 8]"));
     }
 
+    private static int Count(string text, string part) => text.Split(part).Length - 1;
+
     private void AssertForward(AttentionCase c)
     {
         AttentionShape shape = c.Shape;
@@ -127,7 +198,8 @@ internal sealed class AttentionCudaTests : CudaKernelTest
     {
         float[] dqkv = Contents(Backward(c));
         for (int part = 0; part < 3; part++)
-            AssertClose(Part(dqkv, part, c.Shape), Part(c.Gradient.Exact, part, c.Shape), Part(c.Gradient.Plain, part, c.Shape), $"d{"qkv"[part]}");
+            AssertClose(
+                Part(dqkv, part, c.Shape), Part(c.Gradient.Exact, part, c.Shape), Part(c.Gradient.Plain, part, c.Shape), $"d{"qkv"[part]}");
     }
 
     private Tensor Backward(AttentionCase c)
