@@ -8,7 +8,7 @@ public static partial class Gemm
 {
     private const int NoActivation = -1;
 
-    private static void ForwardPortable(Device device, Tensor y, Tensor x, Tensor w, in GemmEpilogue epilogue)
+    internal static void ForwardPortable(Device device, Tensor y, Tensor x, Tensor w, in GemmEpilogue epilogue)
     {
         var launch = device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>,
             ArrayView<float>, ArrayView<float>, ArrayView<float>, int, int, int, int, int, int>(ForwardKernel));
