@@ -19,6 +19,7 @@ internal sealed unsafe class BlockMemory : IDisposable
 {
     private readonly int _granuleShift;
     private readonly int _warps;
+    private readonly int _clocks;
     private readonly Access* _accesses;
     private readonly uint* _readTimes;
 
@@ -28,11 +29,12 @@ internal sealed unsafe class BlockMemory : IDisposable
         Bytes = bytes;
         _granuleShift = BitOperations.Log2((uint)granule);
         _warps = warps;
+        _clocks = warps + 1;
         int granules = (bytes >> _granuleShift) + 4;
         Data = (byte*)NativeMemory.AlignedAlloc((nuint)bytes + 64, 1024);
         Written = (byte*)NativeMemory.AllocZeroed((nuint)bytes + 64);
         _accesses = (Access*)NativeMemory.AllocZeroed((nuint)granules, (nuint)sizeof(Access));
-        _readTimes = (uint*)NativeMemory.AllocZeroed((nuint)granules * (nuint)warps, 4);
+        _readTimes = (uint*)NativeMemory.AllocZeroed((nuint)granules * (nuint)_clocks, 4);
     }
 
     private struct Access
@@ -66,8 +68,8 @@ internal sealed unsafe class BlockMemory : IDisposable
             throw warp.Fault(lane, $"{bytes} bytes at shared address {address} are outside of the block's {Bytes} bytes of shared memory");
     }
 
-    /// <summary>A lane reads.</summary>
-    public void Read(Warp warp, int lane, int address, int bytes, bool atomic = false)
+    /// <summary>A lane reads; asynchronously, when the matrix unit or the copy engine does it for the lane: what threads wrote must then have passed a proxy fence.</summary>
+    public void Read(Warp warp, int lane, int address, int bytes, bool atomic = false, bool asynchronous = false)
     {
         if (!Shadow.AllSet(Written + address, bytes) && !AnyPending(address, bytes))
             throw warp.Fault(lane, $"{bytes} bytes at shared address {address} are read, but nothing was written there");
@@ -77,8 +79,10 @@ internal sealed unsafe class BlockMemory : IDisposable
             ref Access access = ref _accesses[granule];
             if (access.Pending) throw warp.Fault(lane, Pending(warp, granule));
             if (!Ordered(warp, lane, access.Writer, atomic)) throw warp.Fault(lane, Race(warp, "reads", granule, "wrote", access.Writer));
+            if (asynchronous && access.Writer.Time > 0 && access.Writer.Thread < 32 * _warps && !Fenced(warp, access.Writer))
+                throw warp.Fault(lane, $"shared address {granule << _granuleShift} is read asynchronously, and {Who(warp, access.Writer)} wrote it without fence.proxy.async afterwards");
             access.Reader = Stamp(warp, lane, atomic);
-            _readTimes[(granule * _warps) + warp.Index] = warp.Now;
+            _readTimes[(granule * _clocks) + warp.Index] = warp.Now;
         }
     }
 
@@ -92,8 +96,8 @@ internal sealed unsafe class BlockMemory : IDisposable
             if (access.Pending) throw warp.Fault(lane, Pending(warp, granule));
             if (!Ordered(warp, lane, access.Writer, atomic)) throw warp.Fault(lane, Race(warp, "writes", granule, "wrote", access.Writer));
             if (!Ordered(warp, lane, access.Reader, atomic)) throw warp.Fault(lane, Race(warp, "writes", granule, "read", access.Reader));
-            uint* times = _readTimes + (granule * _warps);
-            for (int other = 0; other < _warps; other++)
+            uint* times = _readTimes + (granule * _clocks);
+            for (int other = 0; other < _clocks; other++)
             {
                 if (times[other] > warp.Clock[other] && !(atomic && access.Reader.Atomic))
                     throw warp.Fault(lane, $"data race: writes shared address {granule << _granuleShift}, which warp {other} read without a barrier in between");
@@ -115,6 +119,34 @@ internal sealed unsafe class BlockMemory : IDisposable
         }
         Shadow.Set(Written + address, bytes);
     }
+
+    /// <summary>The copy engine has written 16 bytes at its own time.</summary>
+    public void Arrive(int address, uint time)
+    {
+        int last = (address + 15) >> _granuleShift;
+        for (int granule = address >> _granuleShift; granule <= last; granule++)
+        {
+            _accesses[granule].Pending = false;
+            _accesses[granule].Writer = new AccessStamp { Thread = (short)(32 * _warps), Time = time };
+        }
+        Shadow.Set(Written + address, 16);
+    }
+
+    /// <summary>The matrix unit reads 16 bytes for a warp until <see cref="EndRead"/>.</summary>
+    public void BeginRead(Warp warp, int address) => SetReadTime(warp, address, uint.MaxValue);
+
+    /// <summary>The matrix unit is done with 16 bytes.</summary>
+    public void EndRead(Warp warp, int address) => SetReadTime(warp, address, warp.Now);
+
+    private void SetReadTime(Warp warp, int address, uint time)
+    {
+        int last = (address + 15) >> _granuleShift;
+        for (int granule = address >> _granuleShift; granule <= last; granule++) _readTimes[(granule * _clocks) + warp.Index] = time;
+    }
+
+    // The fence may be the writer's, after the write, or the reader's, after it learnt of the write.
+    private static bool Fenced(Warp warp, AccessStamp writer) =>
+        writer.Time < warp.Cta.Warps[writer.Thread >> 5].ProxyFencedAt || (warp.ProxyFencedAt > 0 && warp.ProxyFencedAt == warp.SynchronizedAt);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -165,5 +197,5 @@ internal sealed unsafe class BlockMemory : IDisposable
 
     /// <summary>For people: a thread and its instruction.</summary>
     public static string Who(Warp warp, AccessStamp stamp) =>
-        $"thread {warp.Cta.Launch.Block.At(stamp.Thread)} (PTX line {warp.Cta.Launch.Entry.Code[stamp.Operation].Source.Line})";
+        stamp.Thread >= 32 * warp.Cta.WarpCount ? "the copy engine" : $"thread {warp.Cta.Launch.Block.At(stamp.Thread)} (PTX line {warp.Cta.Launch.Entry.Code[stamp.Operation].Source.Line})";
 }

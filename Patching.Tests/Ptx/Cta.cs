@@ -23,6 +23,9 @@ internal sealed unsafe class Launch(PtxEntry entry, Dim3 grid, Dim3 block, int d
     /// <summary>Global memory.</summary>
     public DeviceMemory Memory => memory;
 
+    /// <summary>What blocks left at the addresses of atomic operations. Used under the lock of <see cref="Atomic"/>.</summary>
+    public Dictionary<ulong, Dictionary<int, uint[]>> Released { get; } = [];
+
     /// <summary>Number of the launch, for the race detector.</summary>
     public int Number => number;
 }
@@ -34,8 +37,13 @@ internal sealed unsafe class Cta : IDisposable
 {
     private const int Turn = 50_000;
 
+    private const int MaxIdleTurns = 1000;
+
     private readonly BarrierState[] _barriers;
+    private readonly Dictionary<int, uint[]> _known = [];
     private uint _time;
+    private uint _copyTime;
+    private long _progress;
 
     /// <summary>Prepares for the blocks of a launch.</summary>
     public Cta(Launch launch)
@@ -45,8 +53,7 @@ internal sealed unsafe class Cta : IDisposable
         WarpCount = (Threads + 31) / 32;
         Counters = new Counters[launch.Entry.Code.Length];
         Shared = new BlockMemory(launch.Entry.StaticSharedBytes + launch.DynamicSharedBytes, launch.Entry.Granule, WarpCount);
-        FencedAt = new uint[WarpCount];
-        _barriers = [.. Enumerable.Range(0, 16).Select(_ => new BarrierState(WarpCount))];
+        _barriers = [.. Enumerable.Range(0, 16).Select(_ => new BarrierState(WarpCount + 1))];
         Warps = [.. Enumerable.Range(0, WarpCount).Select(i => new Warp(this, i, launch.Entry, Math.Min(32, Threads - (32 * i))))];
     }
 
@@ -84,8 +91,8 @@ internal sealed unsafe class Cta : IDisposable
     /// <summary>Number of the block.</summary>
     public int Number { get; private set; }
 
-    /// <summary>Time of each warp's last fence that reaches other blocks.</summary>
-    public uint[] FencedAt { get; }
+    /// <summary>The mbarriers by address.</summary>
+    public Dictionary<int, Mbarrier> Mbarriers { get; } = [];
 
     /// <summary>The allocation that the last global access was found in.</summary>
     public Allocation? LastAllocation { get; set; }
@@ -101,9 +108,14 @@ internal sealed unsafe class Cta : IDisposable
             _time = Math.Max(_time, warp.Now);
             foreach (Register special in Launch.Entry.Registers.Specials) SetSpecial(warp, special);
         }
+        _time = Math.Max(_time, _copyTime);
+        _copyTime = _time;
         foreach (Warp warp in Warps) warp.Restart(_time);
         foreach (BarrierState barrier in _barriers) (barrier.Arrived, barrier.Expected) = (0, 0);
-        Array.Clear(FencedAt);
+        Mbarriers.Clear();
+        _known.Clear();
+        int idle = 0;
+        long progress = _progress;
         for (bool alive = true; alive;)
         {
             alive = false;
@@ -115,6 +127,9 @@ internal sealed unsafe class Cta : IDisposable
                 alive |= warp.State != WarpState.Ended;
             }
             if (alive && executed == 0) throw Deadlock();
+            idle = progress == _progress && Warps.Any(warp => warp.State == WarpState.Yielded) ? idle + 1 : 0;
+            progress = _progress;
+            if (idle > MaxIdleTurns) throw Warps.First(warp => warp.State == WarpState.Yielded).Fault(0, "waits for an mbarrier whose phase never completes");
         }
     }
 
@@ -146,17 +161,53 @@ internal sealed unsafe class Cta : IDisposable
         barrier.Waiting.Clear();
         Array.Clear(barrier.Clock);
         (barrier.Arrived, barrier.Votes, barrier.Threads) = (0, 0, 0);
+        Progress();
     }
 
-    /// <summary>Whether a register is undefined because <c>wgmma</c> has not been waited for.</summary>
-    public bool IsPendingAccumulator(Warp warp, Register register) => false;
+    /// <summary>Something happened that a warp may be waiting for.</summary>
+    public void Progress() => _progress++;
 
-    /// <summary>Whether an access of another block happened before: through an atomic operation after a fence there, and one here.</summary>
-    public bool Knows(int block, AccessStamp stamp) => false;
+    /// <summary>
+    /// Starts a copy by the copy engine into shared memory: each place gets 16 bytes from an offset of the data. They are there at the latest when somebody waits for the
+    /// mbarrier, and not before it is looked at.
+    /// </summary>
+    public void Deliver(Warp warp, int lane, Mbarrier barrier, byte[] data, (int Place, int Offset)[] places)
+    {
+        foreach ((int place, _) in places) Shared.Write(warp, lane, place, 16, pending: true);
+        uint time = ++_copyTime;
+        barrier.Deliveries.Add(() =>
+        {
+            foreach ((int place, int offset) in places)
+            {
+                data.AsSpan(offset, 16).CopyTo(new Span<byte>(Shared.Data + place, 16));
+                Shared.Arrive(place, time);
+            }
+            barrier.Receive(data.Length, time);
+        });
+    }
 
-    /// <summary>An atomic operation on global memory passes on what its thread knows, and learns what others left there.</summary>
+    /// <summary>Whether an access of another block happened before: through an atomic operation after a fence there, and one on the same address here.</summary>
+    public bool Knows(int block, AccessStamp stamp) =>
+        stamp.Thread != AccessStamp.Many && _known.TryGetValue(block, out uint[]? clock) && stamp.Time <= clock[stamp.Thread >> 5];
+
+    /// <summary>
+    /// An atomic operation on global memory leaves what its block did before a fence, and learns what others left at the address. What is learnt counts for the whole block at
+    /// once; threads that are told of it without a barrier race on what they are told by.
+    /// </summary>
     public void PassOn(Warp warp, ulong address)
     {
+        if (!Launch.Released.TryGetValue(address, out Dictionary<int, uint[]>? left)) Launch.Released[address] = left = [];
+        foreach ((int block, uint[] clock) in left) Join(_known, block, clock);
+        uint[] own = [.. warp.FenceClock];
+        foreach (Warp other in Warps) own[other.Index] = Math.Max(own[other.Index], Math.Min(other.FencedAt, warp.Clock[other.Index] + (other == warp ? 1u : 0)));
+        Join(left, Number + 1, own);
+        foreach ((int block, uint[] clock) in _known) Join(left, block, clock);
+    }
+
+    private static void Join(Dictionary<int, uint[]> into, int block, uint[] clock)
+    {
+        if (!into.TryGetValue(block, out uint[]? known)) into[block] = known = new uint[clock.Length];
+        for (int i = 0; i < clock.Length; i++) known[i] = Math.Max(known[i], clock[i]);
     }
 
     /// <inheritdoc/>

@@ -136,6 +136,11 @@ internal static class Functions
         public static T Apply(T a) => T.Abs(a);
     }
 
+    internal readonly struct SelectBySign<T, TC> : ITernary<T, T, TC, T> where TC : INumber<TC>
+    {
+        public static T Apply(T a, T b, TC c) => c >= TC.Zero ? a : b;
+    }
+
     /// <summary>Shifts by at least the width give zero, or the sign: the distance is clamped, not wrapped as in C#.</summary>
     internal readonly struct ShiftLeft<T> : IBinary<T, uint, T> where T : IBinaryInteger<T>
     {

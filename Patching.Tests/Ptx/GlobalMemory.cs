@@ -105,9 +105,9 @@ internal static unsafe class GlobalMemory
         if (block != warp.Cta.Number + 1) return warp.Cta.Knows(block, stamp);
         if (stamp.Thread != AccessStamp.Many) return BlockMemory.Ordered(warp, lane, stamp, atomic);
         // Which threads read is not known: all warps must have been waited for since.
-        foreach (uint time in warp.Clock)
+        foreach (Warp other in warp.Cta.Warps)
         {
-            if (stamp.Time > time) return false;
+            if (stamp.Time > warp.Clock[other.Index]) return false;
         }
         return stamp.Time < warp.SynchronizedAt;
     }

@@ -6,8 +6,16 @@ namespace Patching.Tests.Ptx;
 /// <content>Arithmetic, logic, comparisons and selection.</content>
 internal sealed partial class PtxDecoder
 {
+    private static readonly HashSet<string> s_arithmetic =
+    [
+        "add", "sub", "mul", "mad", "fma", "div", "rem", "min", "max", "abs", "neg", "sqrt", "rsqrt", "rcp", "ex2", "lg2", "sin", "cos", "tanh", "copysign", "testp",
+        "and", "or", "xor", "not", "cnot", "shl", "shr", "shf", "bfe", "bfi", "prmt", "popc", "clz", "brev", "bfind", "lop3",
+    ];
+
     private Operation DecodeArithmetic()
     {
+        if (_parts[0] == "slct") return DecodeSelectBySign();
+        if (!s_arithmetic.Contains(_parts[0])) throw Unsupported();
         PtxType type = LastType();
         return type switch
         {
@@ -21,6 +29,23 @@ internal sealed partial class PtxDecoder
             PtxType.F64 => FloatOperation<double>(type),
             PtxType.BF16X2 => PairOperation(),
             PtxType.Pred => PredicateOperation(),
+            _ => throw Unsupported(),
+        };
+    }
+
+    /// <summary><c>slct</c>: a where c is not negative, otherwise (also for NaN) b.</summary>
+    private Operation DecodeSelectBySign()
+    {
+        Expect(4);
+        PtxType[] types = [.. _parts.Skip(1).Select(PtxTypes.Parse).Where(type => type != PtxType.None)];
+        Register a = Read(1, types[0]), b = Read(2, types[0]), c = Read(3, types[1]);
+        Register r = Write(0, types[0]);
+        return (types[0].Size(), types[1]) switch
+        {
+            (4, PtxType.F32) => new Map3<uint, uint, float, uint, SelectBySign<uint, float>>(r, a, b, c),
+            (4, PtxType.S32) => new Map3<uint, uint, int, uint, SelectBySign<uint, int>>(r, a, b, c),
+            (8, PtxType.F32) => new Map3<ulong, ulong, float, ulong, SelectBySign<ulong, float>>(r, a, b, c),
+            (8, PtxType.S32) => new Map3<ulong, ulong, int, ulong, SelectBySign<ulong, int>>(r, a, b, c),
             _ => throw Unsupported(),
         };
     }

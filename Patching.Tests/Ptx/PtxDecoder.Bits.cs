@@ -19,7 +19,6 @@ internal sealed partial class PtxDecoder
             "prmt" => Permute(),
             "lop3" => Logic3(),
             "shf" => FunnelShift(),
-            "slct" => DecodeSignSelect(),
             _ => throw Unsupported(),
         };
     }

@@ -73,16 +73,6 @@ internal sealed partial class PtxDecoder
         return new Comparison<T, TF>(Write(results[0], PtxType.Pred), second, a, b, combination, other, flip);
     }
 
-    private SignSelection DecodeSignSelect()
-    {
-        Expect(4);
-        Allow();
-        PtxType type = PtxTypes.Parse(_parts[1]), sign = LastType();
-        if (_parts.Length != 3 || sign is not (PtxType.F32 or PtxType.S32)) throw Unsupported();
-        Register a = Read(1, type), b = Read(2, type), c = Read(3, sign);
-        return new SignSelection(Write(0, type), a, b, c, sign == PtxType.F32, type.Size());
-    }
-
     private Selection DecodeSelect()
     {
         Expect(4);
@@ -123,23 +113,6 @@ internal sealed unsafe class Comparison<T, TF>(Register p, Register? q, Register
     {
         uint* bits = (uint*)(warp.Storage + register.Offset);
         *bits = (*bits & ~warp.Active) | (value & warp.Active);
-    }
-}
-
-/// <summary><c>slct</c>: the first value where the third is not negative, otherwise, and for NaN, the second.</summary>
-internal sealed unsafe class SignSelection(Register r, Register a, Register b, Register c, bool isFloat, int size) : Operation
-{
-    /// <inheritdoc/>
-    public override void Execute(Warp warp)
-    {
-        byte* x = warp.Storage + a.Offset, y = warp.Storage + b.Offset, result = warp.Storage + r.Offset;
-        uint* sign = (uint*)(warp.Storage + c.Offset);
-        for (uint lanes = warp.Active; lanes != 0; lanes &= lanes - 1)
-        {
-            int i = BitOperations.TrailingZeroCount(lanes);
-            bool first = isFloat ? BitConverter.UInt32BitsToSingle(sign[i]) >= 0 : (int)sign[i] >= 0;
-            Lanes.Write(result, i, size, Lanes.Read(first ? x : y, i, size));
-        }
     }
 }
 

@@ -95,7 +95,7 @@ internal static class Snippet
     /// <summary>Runs a snippet that must fault, and returns what is said.</summary>
     public static string Fault(string body, int threads = 32, int blocks = 1)
     {
-        uint[] input = new uint[256];
+        uint[] input = new uint[256]; // 1024 bytes
         return Assert.Throws<PtxFault>(() => Run<uint>(body, input, threads, out _, blocks))!.Message;
     }
 }

@@ -33,7 +33,8 @@ internal sealed unsafe class Warp : IDisposable
         _registers = entry.Registers.Count;
         Storage = (byte*)NativeMemory.AlignedAlloc((nuint)Math.Max(entry.Registers.Bytes, 64), 64);
         _defined = (uint*)NativeMemory.AllocZeroed((nuint)Math.Max(_registers, 1), 4);
-        Clock = new uint[cta.WarpCount];
+        Clock = new uint[cta.WarpCount + 1];
+        FenceClock = new uint[cta.WarpCount + 1];
         foreach ((Register register, ulong bits) in entry.Registers.Constants)
         {
             for (int i = 0; i < 32; i++) Ptx.Lanes.Write(Storage + register.Offset, i, register.Type.Size(), bits);
@@ -71,7 +72,7 @@ internal sealed unsafe class Warp : IDisposable
 
     /// <summary>
     /// Vector clock: entry i is the last moment of warp i that happened before what this warp does now; its own entry is its own time, which goes on at everything
-    /// that orders memory.
+    /// that orders memory. The last entry is the time of the copy engine (<c>cp.async.bulk</c>), which acts like a warp of its own.
     /// </summary>
     public uint[] Clock { get; }
 
@@ -93,6 +94,18 @@ internal sealed unsafe class Warp : IDisposable
     /// <summary>Copies in flight (<c>cp.async</c>).</summary>
     public CopyQueue Copies { get; } = new();
 
+    /// <summary>Matrix products of four warps under way.</summary>
+    public WgmmaQueue Products { get; } = new();
+
+    /// <summary>Writes before this time can be seen by the asynchronous proxy (<c>fence.proxy.async</c>).</summary>
+    public uint ProxyFencedAt { get; private set; }
+
+    /// <summary>Accesses before this time can be passed on to other blocks (<c>membar.gl</c>).</summary>
+    public uint FencedAt { get; private set; }
+
+    /// <summary>What the warp knew at its last such fence.</summary>
+    public uint[] FenceClock { get; }
+
     /// <summary>Begins a block anew.</summary>
     public void Restart(uint time)
     {
@@ -105,6 +118,9 @@ internal sealed unsafe class Warp : IDisposable
         Clock[Index] = time + 1;
         SynchronizedAt = time + 1;
         Copies.Clear();
+        Products.Clear();
+        (ProxyFencedAt, FencedAt) = (0, 0);
+        Array.Clear(FenceClock);
     }
 
     /// <summary>Executes until the warp waits, ends, or has used its turn. Returns the instructions executed.</summary>
@@ -173,7 +189,9 @@ internal sealed unsafe class Warp : IDisposable
         Live &= ~Active;
         for (int i = 0; i <= _depth; i++) _frames[i].Lanes &= ~Active;
         while (_depth >= 0 && _frames[_depth].Lanes == 0) _depth--;
-        if (_depth < 0) State = WarpState.Ended;
+        if (_depth >= 0) return;
+        State = WarpState.Ended;
+        Products.Finish(this);
     }
 
     /// <summary>Everything this warp did so far is ordered before what any of its lanes does from now on.</summary>
@@ -188,8 +206,11 @@ internal sealed unsafe class Warp : IDisposable
     /// <summary>A fence.</summary>
     public void Fence(bool device, bool proxy)
     {
-        _ = proxy;
-        if (device) Cta.FencedAt[Index] = Now;
+        Synchronize();
+        if (proxy) ProxyFencedAt = Now;
+        if (!device) return;
+        FencedAt = Now;
+        Clock.CopyTo(FenceClock, 0);
     }
 
     /// <summary>Fails unless all lanes that have not ended, and all that ever were, are here.</summary>
@@ -206,6 +227,28 @@ internal sealed unsafe class Warp : IDisposable
         int lane = BitOperations.TrailingZeroCount(Active);
         if ((Active & ~members) != 0) throw Fault(lane, $"lanes 0x{Active:X8} execute, but the mask is 0x{members:X8}");
         if ((members & Live & ~Active) != 0) throw Fault(lane, $"the mask is 0x{members:X8}, but only lanes 0x{Active:X8} are here");
+    }
+
+    /// <summary>Whether a register is defined in all lanes.</summary>
+    public bool IsDefined(Register register) => register.Index < 0 || _defined[register.Index] == uint.MaxValue;
+
+    /// <summary>A lane's address in shared memory, aligned.</summary>
+    public int SharedAddress(int lane, (Register Register, long Offset) address, int alignment)
+    {
+        ulong at = Ptx.Lanes.Read(Storage + address.Register.Offset, lane, address.Register.Type.Size()) + (ulong)address.Offset;
+        if (at >= GenericSpace.Shared) at -= GenericSpace.Shared;
+        if (at % (ulong)alignment != 0) throw Fault(lane, $"shared address {at} is not aligned to {alignment} bytes");
+        if (at >= (ulong)Cta.Shared.Bytes) throw Fault(lane, $"shared address {at} is outside of the block's {Cta.Shared.Bytes} bytes");
+        return (int)at;
+    }
+
+    /// <summary>The mbarrier that a lane means.</summary>
+    public Mbarrier Mbarrier(int lane, (Register Register, long Offset) address)
+    {
+        int at = SharedAddress(lane, address, 8);
+        if (!Cta.Mbarriers.TryGetValue(at, out Mbarrier? barrier)) throw Fault(lane, $"no mbarrier was initialised at shared address {at}");
+        Cta.Shared.Read(this, lane, at, 8, atomic: true);
+        return barrier;
     }
 
     /// <summary>Marks a register as defined for lanes: for results that come later than the instruction.</summary>
@@ -239,7 +282,7 @@ internal sealed unsafe class Warp : IDisposable
         if (register.Index < 0) return;
         uint missing = Active & ~_defined[register.Index];
         if (missing == 0) return;
-        throw Fault(BitOperations.TrailingZeroCount(missing), Cta.IsPendingAccumulator(this, register)
+        throw Fault(BitOperations.TrailingZeroCount(missing), Products.Holds(register)
             ? $"register {register.Name} is read while wgmma still computes it"
             : $"register {register.Name} is read before anything is written to it");
     }
