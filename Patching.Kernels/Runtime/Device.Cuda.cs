@@ -5,6 +5,7 @@ using ILGPU;
 using ILGPU.Backends.PTX;
 using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
+using ILGPU.Util;
 using LoadedKernel = ILGPU.Runtime.Cuda.CudaKernel;
 
 namespace Patching.Kernels;
@@ -123,6 +124,21 @@ public sealed partial class Device
         }
     }
 
+    // Where ILGPU cannot give everything back, because a kernel has failed, it gives up half way; its finalizers would then end the process. Destroying the context
+    // frees whatever is left.
+    private void CloseCuda()
+    {
+        try
+        {
+            Accelerator.Dispose();
+        }
+        catch (CudaException)
+        {
+            MarkDisposed(Accelerator);
+            _ = CudaAPI.CurrentAPI.DestroyContext(Accelerator.NativePtr);
+        }
+    }
+
     private void SynchronizeCuda()
     {
         RequireNoCapture("wait for the device");
@@ -221,6 +237,9 @@ public sealed partial class Device
     {
         if (IsCapturing) throw new InvalidOperationException($"a step that is being captured must not {action}; run it once before it is captured");
     }
+
+    [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "MarkDisposed_Unsafe")]
+    private static extern bool MarkDisposed(DisposeBase owner);
 
     [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "set_DefaultStream")]
     private static extern void SetDefaultStream(Accelerator accelerator, AcceleratorStream stream);

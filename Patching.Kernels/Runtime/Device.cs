@@ -102,7 +102,8 @@ public sealed partial class Device : IDisposable
     public void Dispose()
     {
         Threads.Dispose();
-        Release(Accelerator);
+        if (Kind == DeviceKind.Cuda) CloseCuda();
+        else Accelerator.Dispose();
         context.Dispose();
     }
 

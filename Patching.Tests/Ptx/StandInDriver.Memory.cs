@@ -38,6 +38,8 @@ internal sealed unsafe partial class StandInDriver
 
     internal StandInResult Free(nint address)
     {
+        // ILGPU does this with empty buffers and with those that could not be allocated.
+        if (address == 0) return StandInResult.Success;
         if (ForbiddenInCapture()) return StandInResult.StreamCaptureUnsupported;
         // Freeing waits for all work that was given to the device.
         StandInResult result = RunEverything();
