@@ -24,7 +24,7 @@ public static class MemoryPlan
             new("head and loss", ImageClassifier.BytesFor(batch, config.EmbeddingWidth, classes, precision)),
         ];
         if (precision == TowerPrecision.BFloat16) plan.Insert(1, new("weights, rounded", ParameterSet.BytesFor(table, precision) - parameters));
-        return plan;
+        return [.. plan, .. Uploads(config, batch, precision)];
     }
 
     /// <summary>An evaluation of patched models: both ends, working weights, activations of a forward pass.</summary>
@@ -40,6 +40,11 @@ public static class MemoryPlan
                 : new("original, fine-tuned, interpolated and packed weights", 4 * parameters),
             new("activations", VisionActivations.BytesFor(config, batch, training: false, precision)),
             new("head", ImageClassifier.BytesFor(batch, config.EmbeddingWidth, classes, precision)),
+            .. Uploads(config, batch, precision),
         ];
     }
+
+    // Two batches of pixels on their way, on the devices that have mixed precision.
+    private static IEnumerable<MemoryRole> Uploads(ClipConfig config, int batch, TowerPrecision precision) =>
+        precision == TowerPrecision.BFloat16 ? [new("uploads", 2L * batch * 3 * config.Vision.ImageSize * config.Vision.ImageSize)] : [];
 }
