@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Patching.Benchmarks.EndToEnd;
 using Patching.Kernels;
 using Patching.Model.Clip;
 using Patching.Model.Pipeline;

@@ -3,7 +3,6 @@ using Patching.Kernels;
 using Patching.Model.Clip;
 using Patching.Model.Training;
 using Patching.Tests.Kernels.Cuda;
-using Patching.Tests.Ptx;
 
 namespace Patching.Tests.Model.Clip;
 
