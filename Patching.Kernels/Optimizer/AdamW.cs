@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using ILGPU;
-using ILGPU.Runtime;
 
 // ILGPU generates its launchers in an assembly of this name, and they take the coefficients of a step as an argument.
 [assembly: InternalsVisibleTo("ILGPURuntime")]

@@ -58,6 +58,15 @@ internal static partial class PtxCompiler
         field.SetValue(compiled, text);
     }
 
+    /// <summary>Compiles a portable kernel, one thread per element, for the compiler's own target.</summary>
+    public static PTXCompiledKernel CompilePortable(PTXBackend backend, MethodInfo kernel)
+    {
+        EntryPointDescription entry = EntryPointDescription.FromImplicitlyGroupedKernel(kernel);
+        PTXCompiledKernel compiled = (PTXCompiledKernel)backend.Compile(entry, KernelSpecialization.Empty);
+        SetText(compiled, UniformBranch().Replace(compiled.PTXAssembly, "$1"));
+        return compiled;
+    }
+
     [GeneratedRegex(@"\.target sm_\w+")]
     private static partial Regex Target();
 

@@ -86,6 +86,16 @@ public sealed partial class Device
     /// <summary>What a failed call of the driver means, in one line.</summary>
     internal DeviceException Failure(string what, Exception error) => new($"{Name}: {what} failed: {error.Message}", error);
 
+    /// <summary>A kernel that the driver does not take, with the first line of what its compiler says. ILGPU throws that away, so it is asked once more.</summary>
+    internal static DeviceException Refusal(Accelerator accelerator, string kernel, PTXCompiledKernel compiled, CudaException error)
+    {
+        if (CudaAPI.CurrentAPI.LoadModule(out nint module, compiled.PTXAssembly, out string? log) == CudaError.CUDA_SUCCESS)
+            _ = CudaAPI.CurrentAPI.DestroyModule(module);
+        string[] lines = (log ?? "").Split(['\0', '\r', '\n'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        return new DeviceException(
+            $"{accelerator.Name}: the driver (CUDA {CudaDriver.Version()}) refuses {kernel}: {lines.FirstOrDefault() ?? error.Message}", error);
+    }
+
     private static Device OpenCuda()
     {
         if (CudaDriver.Obstacle() is { } obstacle) throw new DeviceException($"--device cuda: {obstacle}; use --device cpu");
@@ -158,14 +168,7 @@ public sealed partial class Device
         // The lambda is a method of a class inside the family's, named after the launcher it stands in: <Forward>b__0.
         string kernel = $"{load.Method.DeclaringType!.DeclaringType?.Name}.{load.Method.Name.Split('<', '>')[1]}";
         RequireNoCapture($"load {kernel}");
-        try
-        {
-            return NameFailures(kernel, load(Accelerator));
-        }
-        catch (CudaException error)
-        {
-            throw new DeviceException($"{Name}: the driver (CUDA {CudaDriver.Version()}) refuses {kernel}: {error.Message}", error);
-        }
+        return NameFailures(kernel, load(Accelerator));
     }
 
     private TLauncher LoadCuda<TLauncher>(CudaKernel kernel)
@@ -182,7 +185,7 @@ public sealed partial class Device
         }
         catch (CudaException error)
         {
-            throw new DeviceException($"{Name}: the driver (CUDA {CudaDriver.Version()}) refuses {kernel.Name}: {Reason(compiled, error)}", error);
+            throw Refusal(accelerator, kernel.Name, compiled, error);
         }
         if (kernel.DynamicSharedBytes > SharedBytesWithoutAsking)
         {
@@ -205,15 +208,6 @@ public sealed partial class Device
             throw new DeviceException(
                 $"{Name} has {most / 1024} KiB of shared memory per group, {kernel.Name} needs {kernel.DynamicSharedBytes / 1024}; use --precision fp32");
         }
-    }
-
-    // ILGPU throws away what the assembler said; it is asked once more.
-    private static string Reason(PTXCompiledKernel compiled, CudaException error)
-    {
-        if (CudaAPI.CurrentAPI.LoadModule(out nint module, compiled.PTXAssembly, out string? log) == CudaError.CUDA_SUCCESS)
-            _ = CudaAPI.CurrentAPI.DestroyModule(module);
-        string[] lines = (log ?? "").Split(['\0', '\r', '\n'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
-        return lines.FirstOrDefault() ?? error.Message;
     }
 
     /// <summary>

@@ -120,7 +120,8 @@ internal sealed unsafe partial class StandInDriver
         {
             if (KindAt(to) != target || KindAt(from) != source || !IsInside(to, bytes) || !IsInside(from, bytes)) return StandInResult.InvalidValue;
             Buffer.MemoryCopy((void*)from, (void*)to, bytes, bytes);
-            Written(to, bytes);
+            if (source == MemoryKind.Device && target == MemoryKind.Device) memory.CopyInitialized(to, from, bytes);
+            else Written(to, bytes);
             return StandInResult.Success;
         }
     }
