@@ -38,21 +38,21 @@ public static partial class Activation
 
     private static void ForwardPieces(ArrayView<byte> y, ArrayView<byte> x, int kind, int pieces, int count)
     {
-        int i0 = FlatLaunch.FirstPiece(PiecesPerThread), i1 = i0 + Threads, has0 = i0 < pieces ? 1 : 0, has1 = i1 < pieces ? 1 : 0;
-        Word4 x0 = GlobalMemoryAccess.LoadWord4(ref x[i0 * 16L], default, has0), x1 = GlobalMemoryAccess.LoadWord4(ref x[i1 * 16L], default, has1);
-        GlobalMemoryAccess.StoreWord4(ref y[i0 * 16L], Value(x0, kind), has0);
-        GlobalMemoryAccess.StoreWord4(ref y[i1 * 16L], Value(x1, kind), has1);
+        int i0 = FlatLaunch.FirstPiece(PiecesPerThread), i1 = i0 + Threads;
+        Word4 x0 = GlobalMemoryAccess.LoadWord4(ref x[i0 * 16L], default, i0, pieces), x1 = GlobalMemoryAccess.LoadWord4(ref x[i1 * 16L], default, i1, pieces);
+        GlobalMemoryAccess.StoreWord4(ref y[i0 * 16L], Value(x0, kind), i0, pieces);
+        GlobalMemoryAccess.StoreWord4(ref y[i1 * 16L], Value(x1, kind), i1, pieces);
         for (int i = FlatLaunch.FirstLoose(pieces * PieceLength); i < count; i += FlatLaunch.AllThreads)
             GlobalMemoryAccess.StoreBFloat(ref y[i * 2L], FastActivation.Value(GlobalMemoryAccess.LoadBFloat(ref x[i * 2L]), kind));
     }
 
     private static void BackwardPieces(ArrayView<byte> dx, ArrayView<byte> dy, ArrayView<byte> x, int kind, int pieces, int count)
     {
-        int i0 = FlatLaunch.FirstPiece(PiecesPerThread), i1 = i0 + Threads, has0 = i0 < pieces ? 1 : 0, has1 = i1 < pieces ? 1 : 0;
-        Word4 x0 = GlobalMemoryAccess.LoadWord4(ref x[i0 * 16L], default, has0), dy0 = GlobalMemoryAccess.LoadWord4(ref dy[i0 * 16L], default, has0);
-        Word4 x1 = GlobalMemoryAccess.LoadWord4(ref x[i1 * 16L], default, has1), dy1 = GlobalMemoryAccess.LoadWord4(ref dy[i1 * 16L], default, has1);
-        GlobalMemoryAccess.StoreWord4(ref dx[i0 * 16L], Gradient(dy0, x0, kind), has0);
-        GlobalMemoryAccess.StoreWord4(ref dx[i1 * 16L], Gradient(dy1, x1, kind), has1);
+        int i0 = FlatLaunch.FirstPiece(PiecesPerThread), i1 = i0 + Threads;
+        Word4 x0 = GlobalMemoryAccess.LoadWord4(ref x[i0 * 16L], default, i0, pieces), dy0 = GlobalMemoryAccess.LoadWord4(ref dy[i0 * 16L], default, i0, pieces);
+        Word4 x1 = GlobalMemoryAccess.LoadWord4(ref x[i1 * 16L], default, i1, pieces), dy1 = GlobalMemoryAccess.LoadWord4(ref dy[i1 * 16L], default, i1, pieces);
+        GlobalMemoryAccess.StoreWord4(ref dx[i0 * 16L], Gradient(dy0, x0, kind), i0, pieces);
+        GlobalMemoryAccess.StoreWord4(ref dx[i1 * 16L], Gradient(dy1, x1, kind), i1, pieces);
         for (int i = FlatLaunch.FirstLoose(pieces * PieceLength); i < count; i += FlatLaunch.AllThreads)
         {
             float derivative = FastActivation.Derivative(GlobalMemoryAccess.LoadBFloat(ref x[i * 2L]), kind);

@@ -67,12 +67,12 @@ public static partial class PatchEmbedding
                 LoadPixels(images, values, pixel, shape, out low, out high);
             if (shape.IsBFloat != 0)
             {
-                GlobalMemoryAccess.StoreWord4(ref patches[piece * 16L], BFloatPacking.Join(BFloatPacking.Pack(low), BFloatPacking.Pack(high)), 1);
+                GlobalMemoryAccess.StoreWord4(ref patches[piece * 16L], BFloatPacking.Join(BFloatPacking.Pack(low), BFloatPacking.Pack(high)), 0, 1);
             }
             else
             {
-                GlobalMemoryAccess.StoreFloat4(ref patches[piece * 32L], low, 1);
-                GlobalMemoryAccess.StoreFloat4(ref patches[piece * 32L + 16], high, 1);
+                GlobalMemoryAccess.StoreFloat4(ref patches[piece * 32L], low, 0, 1);
+                GlobalMemoryAccess.StoreFloat4(ref patches[piece * 32L + 16], high, 0, 1);
             }
         }
         for (int i = FlatLaunch.FirstLoose(shape.Pieces * PieceLength); i < shape.Count; i += FlatLaunch.AllThreads)
@@ -91,8 +91,8 @@ public static partial class PatchEmbedding
     private static void LoadWindow(ArrayView<byte> images, ArrayView<float> values, PixelPosition pixel, out Float4 low, out Float4 high)
     {
         long start = pixel.Offset - pixel.Channel;
-        Word2 a = GlobalMemoryAccess.LoadWord2(ref images[start], default, 1), b = GlobalMemoryAccess.LoadWord2(ref images[start + 8], default, 1);
-        Word2 c = GlobalMemoryAccess.LoadWord2(ref images[start + 16], default, 1);
+        Word2 a = GlobalMemoryAccess.LoadWord2(ref images[start], default, 0, 1), b = GlobalMemoryAccess.LoadWord2(ref images[start + 8], default, 0, 1);
+        Word2 c = GlobalMemoryAccess.LoadWord2(ref images[start + 16], default, 0, 1);
         // The words from this channel of the first pixel on.
         int shift = 8 * pixel.Channel, first = 256 * pixel.Channel;
         uint w0 = From(a.X, a.Y, shift), w1 = From(a.Y, b.X, shift), w2 = From(b.X, b.Y, shift), w3 = From(b.Y, c.X, shift), w4 = From(c.X, c.Y, shift);

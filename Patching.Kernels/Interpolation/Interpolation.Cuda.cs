@@ -34,15 +34,14 @@ public static partial class Interpolation
         int hasRounded)
     {
         int i0 = FlatLaunch.FirstPiece(FoursPerThread), i1 = i0 + Threads, i2 = i1 + Threads, i3 = i2 + Threads;
-        int has0 = i0 < fours ? 1 : 0, has1 = i1 < fours ? 1 : 0, has2 = i2 < fours ? 1 : 0, has3 = i3 < fours ? 1 : 0;
-        Float4 a0 = GlobalMemoryAccess.LoadFloat4(ref theta0[i0 * 16L], default, has0), b0 = GlobalMemoryAccess.LoadFloat4(ref theta1[i0 * 16L], default, has0);
-        Float4 a1 = GlobalMemoryAccess.LoadFloat4(ref theta0[i1 * 16L], default, has1), b1 = GlobalMemoryAccess.LoadFloat4(ref theta1[i1 * 16L], default, has1);
-        Float4 a2 = GlobalMemoryAccess.LoadFloat4(ref theta0[i2 * 16L], default, has2), b2 = GlobalMemoryAccess.LoadFloat4(ref theta1[i2 * 16L], default, has2);
-        Float4 a3 = GlobalMemoryAccess.LoadFloat4(ref theta0[i3 * 16L], default, has3), b3 = GlobalMemoryAccess.LoadFloat4(ref theta1[i3 * 16L], default, has3);
-        StoreFour(y, rounded, i0, has0, has0 * hasRounded, Blend(a0, b0, weight0, weight1));
-        StoreFour(y, rounded, i1, has1, has1 * hasRounded, Blend(a1, b1, weight0, weight1));
-        StoreFour(y, rounded, i2, has2, has2 * hasRounded, Blend(a2, b2, weight0, weight1));
-        StoreFour(y, rounded, i3, has3, has3 * hasRounded, Blend(a3, b3, weight0, weight1));
+        Float4 a0 = GlobalMemoryAccess.LoadFloat4(ref theta0[i0 * 16L], default, i0, fours), b0 = GlobalMemoryAccess.LoadFloat4(ref theta1[i0 * 16L], default, i0, fours);
+        Float4 a1 = GlobalMemoryAccess.LoadFloat4(ref theta0[i1 * 16L], default, i1, fours), b1 = GlobalMemoryAccess.LoadFloat4(ref theta1[i1 * 16L], default, i1, fours);
+        Float4 a2 = GlobalMemoryAccess.LoadFloat4(ref theta0[i2 * 16L], default, i2, fours), b2 = GlobalMemoryAccess.LoadFloat4(ref theta1[i2 * 16L], default, i2, fours);
+        Float4 a3 = GlobalMemoryAccess.LoadFloat4(ref theta0[i3 * 16L], default, i3, fours), b3 = GlobalMemoryAccess.LoadFloat4(ref theta1[i3 * 16L], default, i3, fours);
+        StoreFour(y, rounded, i0, fours, hasRounded, Blend(a0, b0, weight0, weight1));
+        StoreFour(y, rounded, i1, fours, hasRounded, Blend(a1, b1, weight0, weight1));
+        StoreFour(y, rounded, i2, fours, hasRounded, Blend(a2, b2, weight0, weight1));
+        StoreFour(y, rounded, i3, fours, hasRounded, Blend(a3, b3, weight0, weight1));
         for (int i = FlatLaunch.FirstLoose(fours * 4); i < count; i += FlatLaunch.AllThreads)
         {
             float mixed = Blend(GlobalMemoryAccess.LoadFloat(ref theta0[i * 4L]), GlobalMemoryAccess.LoadFloat(ref theta1[i * 4L]), weight0, weight1);
@@ -52,10 +51,10 @@ public static partial class Interpolation
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreFour(ArrayView<byte> y, ArrayView<byte> rounded, int i, int has, int hasRounded, Float4 mixed)
+    private static void StoreFour(ArrayView<byte> y, ArrayView<byte> rounded, int i, int fours, int hasRounded, Float4 mixed)
     {
-        GlobalMemoryAccess.StoreFloat4(ref y[i * 16L], mixed, has);
-        GlobalMemoryAccess.StoreWord2(ref rounded[i * 8L], BFloatPacking.Pack(mixed), hasRounded);
+        GlobalMemoryAccess.StoreFloat4(ref y[i * 16L], mixed, i, fours);
+        GlobalMemoryAccess.StoreWord2(ref rounded[i * 8L], BFloatPacking.Pack(mixed), i, fours * hasRounded);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

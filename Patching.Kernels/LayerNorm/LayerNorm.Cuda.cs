@@ -98,12 +98,12 @@ public static partial class LayerNorm
         if (row >= options.Rows) return;
         RowRegisters values = RowRegisters.Load(x, row);
         float m = WarpReduction.Sum(values.Sum()) / options.Columns;
-        RowRegisters deviations = values.Minus(m, options.Columns);
+        RowRegisters deviations = values.Minus(m).Within(options.Columns);
         // The sum of deviations would be zero without rounding; what it is instead says by how much the mean is off.
         float correction = WarpReduction.Sum(deviations.Sum()) / options.Columns;
         float squares = WarpReduction.Sum(deviations.Dot(deviations));
         float r = 1 / XMath.Sqrt((squares - options.Columns * correction * correction) / options.Columns + options.Epsilon);
-        RowRegisters normalized = deviations.Minus(correction, options.Columns).Times(r);
+        RowRegisters normalized = deviations.Minus(correction).Times(r);
         RowRegisters.LoadFloats(beta, 0).PlusProduct(normalized, RowRegisters.LoadFloats(gamma, 0)).Store(y, row);
         StoreStatistics(mean, rstd, row, m + correction, r, options);
     }
@@ -148,12 +148,13 @@ public static partial class LayerNorm
         for (int row = Grid.IdxX * BackwardWarps + warp; row < options.Rows; row += Grid.DimX * BackwardWarps)
         {
             float m = mean[row], r = rstd[row];
-            RowRegisters d = RowRegisters.Load(dy, row), h = RowRegisters.Load(x, row).Minus(m, columns).Times(r);
+            RowRegisters d = RowRegisters.Load(dy, row), h = RowRegisters.Load(x, row).Minus(m).Times(r);
+            // Beyond the end h is not zero, but everything it is multiplied by is.
             dgamma = dgamma.PlusProduct(d, h);
             dbeta = dbeta.Plus(d);
             RowRegisters g = d.Times(RowRegisters.LoadFloats(gamma, 0));
             float sum = WarpReduction.Sum(g.Sum()) / columns, projection = WarpReduction.Sum(g.Dot(h)) / columns;
-            RowRegisters gradient = g.Minus(sum, columns).PlusProduct(-projection, h).Times(r);
+            RowRegisters gradient = g.Minus(sum).PlusProduct(-projection, h).Times(r);
             if (options.Accumulate != 0) gradient = gradient.Plus(RowRegisters.Load(dx, row));
             gradient.Store(dx, row);
             if (options.HasRounded != 0) gradient.Store(dxRounded, row);

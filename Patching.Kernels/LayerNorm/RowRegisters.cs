@@ -15,32 +15,62 @@ internal readonly record struct RowRegisters(RowPiece A, RowPiece B, RowPiece C,
 
     /// <summary>Reads a row of a matrix that is <see cref="NumberMatrix.InFours"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static RowRegisters Load(NumberMatrix x, int row) => x.IsBFloat
-        ? new(RowPiece.LoadBFloats(x, row, 0), RowPiece.LoadBFloats(x, row, 1), RowPiece.LoadBFloats(x, row, 2), RowPiece.LoadBFloats(x, row, 3),
-            RowPiece.LoadBFloats(x, row, 4))
-        : LoadFloats(x, row);
+    public static RowRegisters Load(NumberMatrix x, int row)
+    {
+        if (!x.IsBFloat) return LoadFloats(x, row);
+        int column = 4 * Warp.LaneIdx, end = x.Columns;
+        ref byte at = ref x.Address(row, column, 2);
+        return new(RowPiece.LoadBFloats(ref at, column, end, 0), RowPiece.LoadBFloats(ref at, column, end, 1), RowPiece.LoadBFloats(ref at, column, end, 2),
+            RowPiece.LoadBFloats(ref at, column, end, 3), RowPiece.LoadBFloats(ref at, column, end, 4));
+    }
 
     /// <summary>Reads a row of a single-precision matrix.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static RowRegisters LoadFloats(NumberMatrix x, int row) =>
-        new(RowPiece.LoadFloats(x, row, 0), RowPiece.LoadFloats(x, row, 1), RowPiece.LoadFloats(x, row, 2), RowPiece.LoadFloats(x, row, 3),
-            RowPiece.LoadFloats(x, row, 4));
+    public static RowRegisters LoadFloats(NumberMatrix x, int row)
+    {
+        int column = 4 * Warp.LaneIdx, end = x.Columns;
+        ref byte at = ref x.Address(row, column, 4);
+        return new(RowPiece.LoadFloats(ref at, column, end, 0), RowPiece.LoadFloats(ref at, column, end, 1), RowPiece.LoadFloats(ref at, column, end, 2),
+            RowPiece.LoadFloats(ref at, column, end, 3), RowPiece.LoadFloats(ref at, column, end, 4));
+    }
 
     /// <summary>Writes a row, rounded to the matrix's type.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Store(NumberMatrix y, int row)
     {
-        A.Store(y, row, 0);
-        B.Store(y, row, 1);
-        C.Store(y, row, 2);
-        D.Store(y, row, 3);
-        E.Store(y, row, 4);
+        int column = 4 * Warp.LaneIdx, end = y.Columns;
+        if (y.IsBFloat)
+        {
+            ref byte at = ref y.Address(row, column, 2);
+            A.StoreBFloats(ref at, column, end, 0);
+            B.StoreBFloats(ref at, column, end, 1);
+            C.StoreBFloats(ref at, column, end, 2);
+            D.StoreBFloats(ref at, column, end, 3);
+            E.StoreBFloats(ref at, column, end, 4);
+        }
+        else
+        {
+            ref byte at = ref y.Address(row, column, 4);
+            A.StoreFloats(ref at, column, end, 0);
+            B.StoreFloats(ref at, column, end, 1);
+            C.StoreFloats(ref at, column, end, 2);
+            D.StoreFloats(ref at, column, end, 3);
+            E.StoreFloats(ref at, column, end, 4);
+        }
     }
 
-    /// <summary>The row with a number taken off every column; zero stays beyond the end.</summary>
+    /// <summary>The row with a number taken off every column, also of those beyond the end.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public RowRegisters Minus(float offset, int columns) =>
-        new(A.Minus(offset, 0, columns), B.Minus(offset, 1, columns), C.Minus(offset, 2, columns), D.Minus(offset, 3, columns), E.Minus(offset, 4, columns));
+    public RowRegisters Minus(float offset) => new(A.Minus(offset), B.Minus(offset), C.Minus(offset), D.Minus(offset), E.Minus(offset));
+
+    /// <summary>The row with zeros beyond the end.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public RowRegisters Within(int columns)
+    {
+        int column = 4 * Warp.LaneIdx;
+        return new(A.Within(column, columns, 0), B.Within(column, columns, 1), C.Within(column, columns, 2), D.Within(column, columns, 3),
+            E.Within(column, columns, 4));
+    }
 
     /// <summary>The row times a number.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -91,26 +121,47 @@ internal readonly record struct RowPiece(Float4 Low, Float4 High)
     /// <summary>Columns that a warp's pieces cover.</summary>
     public const int Columns = 256;
 
+    // Bytes from one piece to the next in both types.
+    private const int FloatBytes = 4 * Columns;
+    private const int BFloatBytes = 2 * Columns;
+
     /// <inheritdoc cref="RowRegisters.LoadFloats"/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static RowPiece LoadFloats(NumberMatrix x, int row, int piece) => new(x.LoadFloats(row, Column(piece)), x.LoadFloats(row, Column(piece) + Columns / 2));
+    public static RowPiece LoadFloats(ref byte at, int column, int end, int piece) => new(
+        GlobalMemoryAccess.LoadFloat4(ref at, default, column, end, piece * Columns, piece * FloatBytes),
+        GlobalMemoryAccess.LoadFloat4(ref at, default, column, end, piece * Columns + Columns / 2, piece * FloatBytes + FloatBytes / 2));
 
     /// <summary>Reads from a bfloat16 matrix.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static RowPiece LoadBFloats(NumberMatrix x, int row, int piece) => new(x.LoadBFloats(row, Column(piece)), x.LoadBFloats(row, Column(piece) + Columns / 2));
+    public static RowPiece LoadBFloats(ref byte at, int column, int end, int piece) => new(
+        BFloatPacking.Unpack(GlobalMemoryAccess.LoadWord2(ref at, default, column, end, piece * Columns, piece * BFloatBytes)),
+        BFloatPacking.Unpack(
+            GlobalMemoryAccess.LoadWord2(ref at, default, column, end, piece * Columns + Columns / 2, piece * BFloatBytes + BFloatBytes / 2)));
 
-    /// <inheritdoc cref="RowRegisters.Store"/>
+    /// <summary>Writes to a single-precision matrix.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Store(NumberMatrix y, int row, int piece)
+    public void StoreFloats(ref byte at, int column, int end, int piece)
     {
-        y.StoreFour(row, Column(piece), Low);
-        y.StoreFour(row, Column(piece) + Columns / 2, High);
+        GlobalMemoryAccess.StoreFloat4(ref at, Low, column, end, piece * Columns, piece * FloatBytes);
+        GlobalMemoryAccess.StoreFloat4(ref at, High, column, end, piece * Columns + Columns / 2, piece * FloatBytes + FloatBytes / 2);
+    }
+
+    /// <summary>Writes to a bfloat16 matrix.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void StoreBFloats(ref byte at, int column, int end, int piece)
+    {
+        GlobalMemoryAccess.StoreWord2(ref at, BFloatPacking.Pack(Low), column, end, piece * Columns, piece * BFloatBytes);
+        GlobalMemoryAccess.StoreWord2(ref at, BFloatPacking.Pack(High), column, end, piece * Columns + Columns / 2, piece * BFloatBytes + BFloatBytes / 2);
     }
 
     /// <inheritdoc cref="RowRegisters.Minus"/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public RowPiece Minus(float offset, int piece, int columns) =>
-        new(Minus(Low, offset, Column(piece), columns), Minus(High, offset, Column(piece) + Columns / 2, columns));
+    public RowPiece Minus(float offset) => new(Quad.Add(Low, -offset), Quad.Add(High, -offset));
+
+    /// <inheritdoc cref="RowRegisters.Within"/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public RowPiece Within(int column, int end, int piece) =>
+        new(Within(Low, column, end, piece * Columns), Within(High, column, end, piece * Columns + Columns / 2));
 
     /// <inheritdoc cref="RowRegisters.Times(float)"/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -156,5 +207,7 @@ internal readonly record struct RowPiece(Float4 Low, Float4 High)
         column + 3 < columns ? x.W - offset : 0);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static int Column(int piece) => Columns * piece + 4 * Warp.LaneIdx;
+    private static Float4 Within(Float4 x, int column, int end, int skip) => new(
+        GlobalMemoryAccess.ValueBefore(x.X, column, end, skip), GlobalMemoryAccess.ValueBefore(x.Y, column, end, skip),
+        GlobalMemoryAccess.ValueBefore(x.Z, column, end, skip), GlobalMemoryAccess.ValueBefore(x.W, column, end, skip));
 }

@@ -21,7 +21,7 @@ public static partial class HeadLoss
     private const int WidestFusedRow = 1280;
     private const int WidestQuads = WidestFusedRow / 4;
     private const int Images = 4;
-    private const int Threads = 512;
+    private const int Threads = 384;
     private const int Warps = Threads / WarpReduction.Lanes;
     private const int TileClasses = 256;
     private const float Log2E = 1.44269504f;

@@ -38,24 +38,24 @@ public static partial class AdamW
         ArrayView<byte> parameter, ArrayView<byte> m, ArrayView<byte> v, ArrayView<byte> gradient, ArrayView<byte> rounded, ArrayView<float> clip,
         ArrayView<byte> stored, Coefficients known, StepOptions options)
     {
-        int i = FlatLaunch.FirstPiece(1), has = i < options.Fours ? 1 : 0;
+        int i = FlatLaunch.FirstPiece(1), fours = options.Fours;
         long at = i * 16L;
-        Float4 p = GlobalMemoryAccess.LoadFloat4(ref parameter[at], default, has), g = GlobalMemoryAccess.LoadFloat4(ref gradient[at], default, has);
-        Float4 m0 = GlobalMemoryAccess.LoadFloat4(ref m[at], default, has), v0 = GlobalMemoryAccess.LoadFloat4(ref v[at], default, has);
+        Float4 p = GlobalMemoryAccess.LoadFloat4(ref parameter[at], default, i, fours), g = GlobalMemoryAccess.LoadFloat4(ref gradient[at], default, i, fours);
+        Float4 m0 = GlobalMemoryAccess.LoadFloat4(ref m[at], default, i, fours), v0 = GlobalMemoryAccess.LoadFloat4(ref v[at], default, i, fours);
         StepScales scales = new(
-            GlobalMemoryAccess.LoadFloat4(ref stored[0], new Float4(known.Decay, known.Beta1, known.OneMinusBeta1, known.Beta2), options.HasStored),
+            GlobalMemoryAccess.LoadFloat4(ref stored[0], new Float4(known.Decay, known.Beta1, known.OneMinusBeta1, known.Beta2), 0, options.HasStored),
             GlobalMemoryAccess.LoadFloat4(
-                ref stored[16 * options.HasStored], new Float4(known.OneMinusBeta2, known.StepSize, known.InverseRootCorrection2, known.Epsilon),
+                ref stored[16 * options.HasStored], new Float4(known.OneMinusBeta2, known.StepSize, known.InverseRootCorrection2, known.Epsilon), 0,
                 options.HasStored),
             options.HasClip != 0 ? clip[1] : 1);
 
         StepElement x = scales.Apply(p.X, m0.X, v0.X, g.X), y = scales.Apply(p.Y, m0.Y, v0.Y, g.Y);
         StepElement z = scales.Apply(p.Z, m0.Z, v0.Z, g.Z), w = scales.Apply(p.W, m0.W, v0.W, g.W);
         Float4 updated = new(x.Parameter, y.Parameter, z.Parameter, w.Parameter);
-        GlobalMemoryAccess.StoreFloat4(ref parameter[at], updated, has);
-        GlobalMemoryAccess.StoreFloat4(ref m[at], new Float4(x.M, y.M, z.M, w.M), has);
-        GlobalMemoryAccess.StoreFloat4(ref v[at], new Float4(x.V, y.V, z.V, w.V), has);
-        GlobalMemoryAccess.StoreWord2(ref rounded[i * 8L], BFloatPacking.Pack(updated), has * options.HasRounded);
+        GlobalMemoryAccess.StoreFloat4(ref parameter[at], updated, i, fours);
+        GlobalMemoryAccess.StoreFloat4(ref m[at], new Float4(x.M, y.M, z.M, w.M), i, fours);
+        GlobalMemoryAccess.StoreFloat4(ref v[at], new Float4(x.V, y.V, z.V, w.V), i, fours);
+        GlobalMemoryAccess.StoreWord2(ref rounded[i * 8L], BFloatPacking.Pack(updated), i, fours * options.HasRounded);
 
         for (int k = FlatLaunch.FirstLoose(options.Fours * 4); k < options.Count; k += FlatLaunch.AllThreads)
         {

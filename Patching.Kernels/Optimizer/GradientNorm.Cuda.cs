@@ -38,10 +38,10 @@ public static partial class GradientNorm
         for (int i0 = FlatLaunch.FirstLoose(0); i0 < fours; i0 += PiecesPerThread * stride)
         {
             int i1 = i0 + stride, i2 = i1 + stride, i3 = i2 + stride;
-            Float4 g0 = GlobalMemoryAccess.LoadFloat4(ref gradient[i0 * 16L], default, 1);
-            Float4 g1 = GlobalMemoryAccess.LoadFloat4(ref gradient[i1 * 16L], default, i1 < fours ? 1 : 0);
-            Float4 g2 = GlobalMemoryAccess.LoadFloat4(ref gradient[i2 * 16L], default, i2 < fours ? 1 : 0);
-            Float4 g3 = GlobalMemoryAccess.LoadFloat4(ref gradient[i3 * 16L], default, i3 < fours ? 1 : 0);
+            Float4 g0 = GlobalMemoryAccess.LoadFloat4(ref gradient[i0 * 16L], default, 0, 1);
+            Float4 g1 = GlobalMemoryAccess.LoadFloat4(ref gradient[i1 * 16L], default, i1, fours);
+            Float4 g2 = GlobalMemoryAccess.LoadFloat4(ref gradient[i2 * 16L], default, i2, fours);
+            Float4 g3 = GlobalMemoryAccess.LoadFloat4(ref gradient[i3 * 16L], default, i3, fours);
             s0 = PlusSquares(s0, g0);
             s1 = PlusSquares(s1, g1);
             s2 = PlusSquares(s2, g2);

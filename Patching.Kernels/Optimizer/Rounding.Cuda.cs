@@ -23,15 +23,14 @@ public static partial class Rounding
     private static void Round(ArrayView<byte> rounded, ArrayView<byte> x, int fours, int count)
     {
         int i0 = FlatLaunch.FirstPiece(FoursPerThread), i1 = i0 + Threads, i2 = i1 + Threads, i3 = i2 + Threads;
-        int has0 = i0 < fours ? 1 : 0, has1 = i1 < fours ? 1 : 0, has2 = i2 < fours ? 1 : 0, has3 = i3 < fours ? 1 : 0;
-        Float4 v0 = GlobalMemoryAccess.LoadFloat4(ref x[i0 * 16L], default, has0);
-        Float4 v1 = GlobalMemoryAccess.LoadFloat4(ref x[i1 * 16L], default, has1);
-        Float4 v2 = GlobalMemoryAccess.LoadFloat4(ref x[i2 * 16L], default, has2);
-        Float4 v3 = GlobalMemoryAccess.LoadFloat4(ref x[i3 * 16L], default, has3);
-        GlobalMemoryAccess.StoreWord2(ref rounded[i0 * 8L], BFloatPacking.Pack(v0), has0);
-        GlobalMemoryAccess.StoreWord2(ref rounded[i1 * 8L], BFloatPacking.Pack(v1), has1);
-        GlobalMemoryAccess.StoreWord2(ref rounded[i2 * 8L], BFloatPacking.Pack(v2), has2);
-        GlobalMemoryAccess.StoreWord2(ref rounded[i3 * 8L], BFloatPacking.Pack(v3), has3);
+        Float4 v0 = GlobalMemoryAccess.LoadFloat4(ref x[i0 * 16L], default, i0, fours);
+        Float4 v1 = GlobalMemoryAccess.LoadFloat4(ref x[i1 * 16L], default, i1, fours);
+        Float4 v2 = GlobalMemoryAccess.LoadFloat4(ref x[i2 * 16L], default, i2, fours);
+        Float4 v3 = GlobalMemoryAccess.LoadFloat4(ref x[i3 * 16L], default, i3, fours);
+        GlobalMemoryAccess.StoreWord2(ref rounded[i0 * 8L], BFloatPacking.Pack(v0), i0, fours);
+        GlobalMemoryAccess.StoreWord2(ref rounded[i1 * 8L], BFloatPacking.Pack(v1), i1, fours);
+        GlobalMemoryAccess.StoreWord2(ref rounded[i2 * 8L], BFloatPacking.Pack(v2), i2, fours);
+        GlobalMemoryAccess.StoreWord2(ref rounded[i3 * 8L], BFloatPacking.Pack(v3), i3, fours);
         for (int i = FlatLaunch.FirstLoose(fours * 4); i < count; i += FlatLaunch.AllThreads)
             GlobalMemoryAccess.StoreBFloat(ref rounded[i * 2L], GlobalMemoryAccess.LoadFloat(ref x[i * 4L]));
     }

@@ -26,6 +26,9 @@ internal readonly struct NumberMatrix
         inFours = columns % 4 == 0 && tensor.IsAligned(4 * tensor.Type.Bytes()) ? 1 : 0;
     }
 
+    /// <summary>Columns of a row.</summary>
+    public int Columns => columns;
+
     /// <summary>Whether four neighbouring columns, from one that is a multiple of four, are one access.</summary>
     public bool InFours => inFours != 0;
 
@@ -52,12 +55,12 @@ internal readonly struct NumberMatrix
     /// <summary><see cref="LoadFour"/> of single-precision numbers.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Float4 LoadFloats(int row, int column) =>
-        GlobalMemoryAccess.LoadFloat4(ref memory[Index(row, column) * 4], default, Inside(column));
+        GlobalMemoryAccess.LoadFloat4(ref memory[Index(row, column) * 4], default, column, columns);
 
     /// <summary><see cref="LoadFour"/> of bfloat16 numbers.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Float4 LoadBFloats(int row, int column) =>
-        BFloatPacking.Unpack(GlobalMemoryAccess.LoadWord2(ref memory[Index(row, column) * 2], default, Inside(column)));
+        BFloatPacking.Unpack(GlobalMemoryAccess.LoadWord2(ref memory[Index(row, column) * 2], default, column, columns));
 
     /// <summary>Writes the numbers of a row from <paramref name="column"/>, a multiple of four, on, rounded to the matrix's type; nothing beyond the row's end.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -79,9 +82,9 @@ internal readonly struct NumberMatrix
     public void StoreFour(int row, int column, Float4 values)
     {
         if (isBFloat != 0)
-            GlobalMemoryAccess.StoreWord2(ref memory[Index(row, column) * 2], BFloatPacking.Pack(values), Inside(column));
+            GlobalMemoryAccess.StoreWord2(ref memory[Index(row, column) * 2], BFloatPacking.Pack(values), column, columns);
         else
-            GlobalMemoryAccess.StoreFloat4(ref memory[Index(row, column) * 4], values, Inside(column));
+            GlobalMemoryAccess.StoreFloat4(ref memory[Index(row, column) * 4], values, column, columns);
     }
 
     /// <summary>One number; zero beyond the row's end.</summary>
@@ -103,9 +106,10 @@ internal readonly struct NumberMatrix
             GlobalMemoryAccess.StoreFloat(ref memory[Index(row, column) * 4], value);
     }
 
+    /// <summary>Address of a number, for accesses at literal distances from it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private long Index(int row, int column) => (long)row * columns + column;
+    public ref byte Address(int row, int column, int bytes) => ref memory[Index(row, column) * bytes];
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private int Inside(int column) => column < columns ? 1 : 0;
+    private long Index(int row, int column) => GlobalMemoryAccess.Index(row, columns, column);
 }

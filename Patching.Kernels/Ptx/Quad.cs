@@ -9,6 +9,10 @@ internal static class Quad
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Float4 Add(Float4 a, Float4 b) => new(a.X + b.X, a.Y + b.Y, a.Z + b.Z, a.W + b.W);
 
+    /// <summary><c>a + b</c>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Float4 Add(Float4 a, float b) => new(a.X + b, a.Y + b, a.Z + b, a.W + b);
+
     /// <summary><c>a b</c>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Float4 Multiply(Float4 a, Float4 b) => new(a.X * b.X, a.Y * b.Y, a.Z * b.Z, a.W * b.W);

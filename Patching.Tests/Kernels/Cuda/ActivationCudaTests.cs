@@ -33,7 +33,7 @@ internal sealed class ActivationCudaTests : CudaKernelTest
     [Test]
     public void EveryNumberHasAValue([Values] ActivationKind kind)
     {
-        float[] x = [0f, -0f, 1e-38f, -1e-38f, 88f, -88f, 1e4f, -1e4f, 3e38f, -3e38f];
+        float[] x = [0f, -0f, 1e-38f, -1e-38f, 88f, -88f, 1e4f, -1e4f, 1e38f, -1e38f];
         Tensor y = PoisonedBFloats(x.Length), dx = PoisonedBFloats(x.Length), tx = BFloats(x, x.Length);
         Activation.Forward(Device, y, tx, kind);
         Activation.Backward(Device, dx, BFloats([.. x.Select(_ => 1f)], x.Length), tx, kind);
