@@ -28,8 +28,8 @@ public static partial class Gemm
         public Float4 R0, R1, R2, R3;
     }
 
-    /// <summary>Finishes this warp's tile where everything is a multiple of four columns.</summary>
-    /// <param name="staged">Where <see cref="Product"/> left it.</param>
+    /// <summary>Finishes this warp's tile: half of it at a time, so that it needs no more shared memory than the ring had.</summary>
+    /// <param name="c">The tile.</param>
     /// <param name="output">[M, N], one after the other where the sum is divided; single precision or bfloat16.</param>
     /// <param name="bias">[N].</param>
     /// <param name="saved">Pre-activation, [M, N], bfloat16: written forward, read backward.</param>
@@ -40,15 +40,49 @@ public static partial class Gemm
     /// <param name="backward">A constant: multiply by the activation's derivative instead of applying it.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Finish(
-        uint staged, ArrayView<ushort> output, ArrayView<float> bias, ArrayView<ushort> saved, ArrayView<ushort> added,
+        WarpTile c, ArrayView<ushort> output, ArrayView<float> bias, ArrayView<ushort> saved, ArrayView<ushort> added,
         ProductShape shape, FinishParts parts, ProductForm form, bool backward)
     {
-        int lane = Group.IdxX & 31, warp = Group.IdxX >> 5, four = lane & 15;
-        int firstRow = Grid.IdxY * form.Lines + form.WarpRow(warp), column = Grid.IdxX * form.Lines + form.WarpColumn(warp) + 4 * four;
+        int warp = Group.IdxX >> 5;
+        int firstRow = Grid.IdxY * form.Rows + form.WarpRow(warp);
+        if (form.RowBlocks == 1)
+        {
+            FinishHalf(c, firstRow, output, bias, saved, added, shape, parts, form, backward);
+            return;
+        }
+        for (int half = 0; half < 2; half++)
+        {
+            FinishHalf(c, firstRow + half * 2 * WarpTile.RowBlock, output, bias, saved, added, shape, parts, form, backward);
+            Group.Barrier();
+            c = WarpTile.LowerHalf(c);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void FinishHalf(
+        WarpTile c, int firstRow, ArrayView<ushort> output, ArrayView<float> bias, ArrayView<ushort> saved, ArrayView<ushort> added,
+        ProductShape shape, FinishParts parts, ProductForm form, bool backward)
+    {
+        int warp = Group.IdxX >> 5, blocks = form.RowBlocks > 1 ? 2 : 1;
+        int firstColumn = Grid.IdxX * form.Columns + form.WarpColumn(warp) * WarpTile.Columns;
+        uint staged = SharedBase() + (uint)(warp * blocks * WarpTile.StagedBytes);
+        WarpTile.Stage(c, staged, Group.IdxX & 31, form.RowBlocks);
+        Group.Barrier();
+        int rows = Math.Min(blocks * WarpTile.RowBlock, shape.M - firstRow);
+        if (form.Aligned) FinishRows(staged, firstRow, rows, firstColumn, output, bias, saved, added, shape, parts, backward);
+        else FinishNumbers(staged, firstRow, rows, firstColumn, output, bias, saved, added, shape, parts, backward);
+    }
+
+    /// <summary>Finishes up to 32 staged rows where everything is a multiple of four columns.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void FinishRows(
+        uint staged, int firstRow, int rows, int firstColumn, ArrayView<ushort> output, ArrayView<float> bias, ArrayView<ushort> saved,
+        ArrayView<ushort> added, ProductShape shape, FinishParts parts, bool backward)
+    {
+        int lane = Group.IdxX & 31, four = lane & 15, column = firstColumn + 4 * four;
         long partRow = (long)Grid.IdxZ * shape.M;
         if (column >= shape.N) return;
         Float4 b = parts.HasBias != 0 ? bias.Cast<Float4>()[column >> 2] : default;
-        int rows = Math.Min(form.RowBlocks * WarpTile.RowBlock, shape.M - firstRow);
         for (int row = lane >> 4; row < rows; row += 8)
         {
             RowPieces at = new((partRow + firstRow + row) * (shape.N >> 2) + (column >> 2), shape.N >> 1, rows - row);
@@ -74,16 +108,14 @@ public static partial class Gemm
     /// <summary>The same one number at a time, for any number of columns.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void FinishNumbers(
-        uint staged, ArrayView<ushort> output, ArrayView<float> bias, ArrayView<ushort> saved, ArrayView<ushort> added,
-        ProductShape shape, FinishParts parts, ProductForm form, bool backward)
+        uint staged, int firstRow, int rows, int firstColumn, ArrayView<ushort> output, ArrayView<float> bias, ArrayView<ushort> saved,
+        ArrayView<ushort> added, ProductShape shape, FinishParts parts, bool backward)
     {
-        int lane = Group.IdxX & 31, warp = Group.IdxX >> 5;
-        int firstRow = Grid.IdxY * form.Lines + form.WarpRow(warp), firstColumn = Grid.IdxX * form.Lines + form.WarpColumn(warp);
         long partRow = (long)Grid.IdxZ * shape.M;
-        int rows = Math.Min(form.RowBlocks * WarpTile.RowBlock, shape.M - firstRow), columns = Math.Min(WarpTile.Columns, shape.N - firstColumn);
-        for (int i = lane; i < rows * WarpTile.Columns; i += 32)
+        int columns = Math.Min(WarpTile.Columns, shape.N - firstColumn);
+        for (int i = Group.IdxX & 31; i < rows * WarpTile.Columns; i += 32)
         {
-            int row = i / WarpTile.Columns, column = i % WarpTile.Columns;
+            int row = i / WarpTile.Columns, column = i & (WarpTile.Columns - 1);
             if (column >= columns) continue;
             long at = (partRow + firstRow + row) * shape.N + firstColumn + column;
             float v = SharedMemoryAccess.LoadFloat(WarpTile.Staged(staged, row, column >> 2) + (uint)((column & 3) << 2));

@@ -16,9 +16,9 @@ public static partial class Gemm
     // Steps lie in rows of 128 lines; four more keep the writes of a matrix that runs along the sum at two per bank instead of sixteen.
     private const int FloatPitch = FloatTile + 4, FloatStage = 2 * FloatDepth * FloatPitch;
 
-    private static readonly CudaKernel FloatForward = new(FloatForwardKernel, FloatThreads, groupsPerMultiprocessor: 2);
-    private static readonly CudaKernel FloatBackwardInput = new(FloatBackwardInputKernel, FloatThreads, groupsPerMultiprocessor: 2);
-    private static readonly CudaKernel FloatBackwardWeight = new(FloatBackwardWeightKernel, FloatThreads, groupsPerMultiprocessor: 2);
+    private static readonly CudaKernel FloatForward = new(FloatForwardKernel, FloatThreads);
+    private static readonly CudaKernel FloatBackwardInput = new(FloatBackwardInputKernel, FloatThreads);
+    private static readonly CudaKernel FloatBackwardWeight = new(FloatBackwardWeightKernel, FloatThreads);
 
     private static bool UsesFloatTiles(Device device, Tensor output) => device.Kind == DeviceKind.Cuda && output.Columns % 4 == 0;
 

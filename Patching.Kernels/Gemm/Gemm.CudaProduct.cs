@@ -4,9 +4,9 @@ using ILGPU;
 namespace Patching.Kernels;
 
 /// <content>
-/// The product of one group of the bfloat16 kernels, on tensor cores. A group of four warps computes 128 x 128 sums (2 x 2 warps of 64 x 64), or 64 x 64 (four
-/// warps of 16 x 64) where a matrix is too small to give every multiprocessor a large tile. The sum runs in stages of 32 steps through a ring of four in shared
-/// memory: while the tensor cores work on one, <c>cp.async</c> fills the others. See docs/tensor-cores.md.
+/// The product of one group of the bfloat16 kernels, on tensor cores. A group computes 128 x 256 sums (2 x 4 warps of 64 x 64), 128 x 128 (2 x 2 warps), or 64 x 64
+/// (four warps of 16 x 64): see <see cref="ProductSize"/>. The sum runs in stages of 32 steps through a ring of four in shared memory: while the tensor cores work on
+/// one, <c>cp.async</c> fills the others. See docs/tensor-cores.md.
 /// </content>
 public static partial class Gemm
 {
@@ -22,32 +22,36 @@ public static partial class Gemm
     internal readonly record struct ProductShape(int M, int N, int K, int StagesPerPart);
 
     /// <summary>What a kernel is compiled for; constants after inlining, so that nothing is decided at run time.</summary>
-    /// <param name="Lines">Rows and columns of a group's tile: 128 or 64.</param>
+    /// <param name="Rows">Rows of a group's tile: 128 or 64.</param>
+    /// <param name="Columns">Columns of a group's tile: 256, 128 or 64.</param>
     /// <param name="AAlong">Whether the sum runs along the rows of the matrix A is read from.</param>
     /// <param name="BAlong">The same for B.</param>
     /// <param name="Aligned">Whether rows of both start at multiples of 16 bytes and rows of the output are multiples of four numbers.</param>
-    internal readonly record struct ProductForm(int Lines, bool AAlong, bool BAlong, bool Aligned)
+    internal readonly record struct ProductForm(int Rows, int Columns, bool AAlong, bool BAlong, bool Aligned)
     {
         /// <summary>Blocks of 16 rows in a warp's tile.</summary>
-        public int RowBlocks => Lines == 128 ? 4 : 1;
+        public int RowBlocks => Rows == 128 ? 4 : 1;
 
         /// <summary>Warps side by side.</summary>
-        public int WarpColumns => Lines == 128 ? 2 : 1;
+        public int WarpColumns => Columns / WarpTile.Columns;
+
+        /// <summary>Threads of a group.</summary>
+        public int Threads => Rows / (RowBlocks * WarpTile.RowBlock) * WarpColumns * 32;
 
         /// <summary>Bytes of one stage: a tile of A, then one of B.</summary>
-        public int StageBytes => 2 * OperandTile.Bytes(Lines);
+        public int StageBytes => OperandTile.Bytes(Rows) + OperandTile.Bytes(Columns);
 
-        /// <summary>Dynamic shared memory of a group. The finished tile, in single precision, takes exactly as much as the four stages.</summary>
+        /// <summary>Dynamic shared memory of a group.</summary>
         public int SharedBytes => Stages * StageBytes;
 
         /// <summary>First row of a warp's tile within the group's.</summary>
         public int WarpRow(int warp) => warp / WarpColumns * RowBlocks * WarpTile.RowBlock;
 
-        /// <summary>First column of a warp's tile within the group's.</summary>
-        public int WarpColumn(int warp) => (warp & (WarpColumns - 1)) * WarpTile.Columns;
+        /// <summary>Which of the warps side by side this is.</summary>
+        public int WarpColumn(int warp) => warp & (WarpColumns - 1);
     }
 
-    /// <summary>Sums of the lines of A: two blocks of 16 as a tensor core leaves them, every column the same.</summary>
+    /// <summary>Sums of the lines of A: one or two blocks of 16 as a tensor core leaves them, every column the same.</summary>
     internal struct LineSums
     {
         /// <summary>The first block of this warp.</summary>
@@ -59,12 +63,10 @@ public static partial class Gemm
 
     /// <summary>The product alone.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static uint Product(ArrayView<ushort> a, ArrayView<ushort> b, ProductShape shape, ProductForm form) =>
+    private static WarpTile Product(ArrayView<ushort> a, ArrayView<ushort> b, ProductShape shape, ProductForm form) =>
         ProductAndSums(a, b, shape, form, wantsSums: false, out _);
 
-    /// <summary>
-    /// Computes this group's tile and leaves every warp's part in shared memory (<see cref="WarpTile.Stage"/>) at the returned address.
-    /// </summary>
+    /// <summary>Computes the tile of this warp. Afterwards shared memory is free.</summary>
     /// <param name="a">The matrix of A, [M, K] or, across, [K, M].</param>
     /// <param name="b">The matrix of B, [N, K] or, across, [K, N].</param>
     /// <param name="shape">The product.</param>
@@ -72,14 +74,14 @@ public static partial class Gemm
     /// <param name="wantsSums">Whether <paramref name="sums"/> are wanted; the same for all threads. The constant false where they never are.</param>
     /// <param name="sums">Sums of this group's lines of A over its part of K: each warp has those of <see cref="SumBlock"/>.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static uint ProductAndSums(
+    private static WarpTile ProductAndSums(
         ArrayView<ushort> a, ArrayView<ushort> b, ProductShape shape, ProductForm form, bool wantsSums, out LineSums sums)
     {
-        uint memory = SharedMemoryAccess.Address(ref SharedMemory.GetDynamic<Word4>()[0]);
+        uint memory = SharedBase();
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5;
         int first = Grid.IdxZ * shape.StagesPerPart * OperandTile.Depth, end = Math.Min(first + shape.StagesPerPart * OperandTile.Depth, shape.K);
-        uint laneA = OperandTile.LaneOffset(lane, form.WarpRow(warp), form.Lines, isA: true, form.AAlong);
-        uint laneB = OperandTile.LaneOffset(lane, form.WarpColumn(warp), form.Lines, isA: false, form.BAlong);
+        uint laneA = OperandTile.LaneOffset(lane, form.WarpRow(warp), form.Rows, isA: true, form.AAlong);
+        uint laneB = OperandTile.LaneOffset(lane, form.WarpColumn(warp) * WarpTile.Columns, form.Columns, isA: false, form.BAlong);
         WarpTile c = default;
         LineSums s = default;
 
@@ -101,7 +103,7 @@ public static partial class Gemm
             SharedMemoryAccess.WaitForCopies(Stages - 2);
             Group.Barrier();
             CopyStage(memory + slot, a, b, shape, form, step + Stages * OperandTile.Depth, end);
-            slot = (slot + (uint)form.StageBytes) & (uint)(form.SharedBytes - 1);
+            slot = slot == (uint)(form.SharedBytes - form.StageBytes) ? 0 : slot + (uint)form.StageBytes;
             now = LoadFragments(memory + slot, laneA, laneB, 0, form);
             c = WarpTile.Multiply(c, next, form.RowBlocks);
             if (wantsSums) s = AddLines(s, next, warp, form);
@@ -110,58 +112,61 @@ public static partial class Gemm
         // The last copies carry only zeros, but they must not land on what is put in their place.
         SharedMemoryAccess.WaitForCopies(0);
         Group.Barrier();
-        uint staged = memory + (uint)(warp * form.RowBlocks * WarpTile.StagedBytes);
-        WarpTile.Stage(c, staged, lane, form.RowBlocks);
-        Group.Barrier();
         sums = s;
-        return staged;
+        return c;
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static uint SharedBase() => SharedMemoryAccess.Address(ref SharedMemory.GetDynamic<Word4>()[0]);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void CopyStage(
         uint stage, ArrayView<ushort> a, ArrayView<ushort> b, ProductShape shape, ProductForm form, int step, int end)
     {
         int pitchA = form.AAlong ? shape.K : shape.M, pitchB = form.BAlong ? shape.K : shape.N;
-        OperandTile.Copy(stage, a, pitchA, Grid.IdxY * form.Lines, shape.M, step, end, form.Lines, form.AAlong, form.Aligned);
-        OperandTile.Copy(
-            stage + (uint)OperandTile.Bytes(form.Lines), b, pitchB, Grid.IdxX * form.Lines, shape.N, step, end, form.Lines, form.BAlong, form.Aligned);
+        OperandTile.Copy(stage, a, pitchA, Grid.IdxY * form.Rows, shape.M, step, end, form.Rows, form.Threads, form.AAlong, form.Aligned);
+        uint tileB = stage + (uint)OperandTile.Bytes(form.Rows);
+        OperandTile.Copy(tileB, b, pitchB, Grid.IdxX * form.Columns, shape.N, step, end, form.Columns, form.Threads, form.BAlong, form.Aligned);
         SharedMemoryAccess.CommitCopies();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Fragments LoadFragments(uint stage, uint laneA, uint laneB, int half, ProductForm form)
     {
-        uint tileB = stage + (uint)OperandTile.Bytes(form.Lines);
+        uint tileB = stage + (uint)OperandTile.Bytes(form.Rows);
         Fragments f = default;
-        f.A0 = OperandTile.Load(stage, laneA, 0, half, form.Lines, form.AAlong);
+        f.A0 = OperandTile.Load(stage, laneA, 0, half, form.Rows, form.AAlong);
         if (form.RowBlocks > 1)
         {
-            f.A1 = OperandTile.Load(stage, laneA, 1, half, form.Lines, form.AAlong);
-            f.A2 = OperandTile.Load(stage, laneA, 2, half, form.Lines, form.AAlong);
-            f.A3 = OperandTile.Load(stage, laneA, 3, half, form.Lines, form.AAlong);
+            f.A1 = OperandTile.Load(stage, laneA, 1, half, form.Rows, form.AAlong);
+            f.A2 = OperandTile.Load(stage, laneA, 2, half, form.Rows, form.AAlong);
+            f.A3 = OperandTile.Load(stage, laneA, 3, half, form.Rows, form.AAlong);
         }
-        f.B0 = OperandTile.Load(tileB, laneB, 0, half, form.Lines, form.BAlong);
-        f.B1 = OperandTile.Load(tileB, laneB, 1, half, form.Lines, form.BAlong);
-        f.B2 = OperandTile.Load(tileB, laneB, 2, half, form.Lines, form.BAlong);
-        f.B3 = OperandTile.Load(tileB, laneB, 3, half, form.Lines, form.BAlong);
+        f.B0 = OperandTile.Load(tileB, laneB, 0, half, form.Columns, form.BAlong);
+        f.B1 = OperandTile.Load(tileB, laneB, 1, half, form.Columns, form.BAlong);
+        f.B2 = OperandTile.Load(tileB, laneB, 2, half, form.Columns, form.BAlong);
+        f.B3 = OperandTile.Load(tileB, laneB, 3, half, form.Columns, form.BAlong);
         return f;
     }
 
-    // A product with ones: the tensor core adds up the lines of A beside its real work, two instructions more to 32. Warps side by side have the same lines, so
-    // each takes half of them.
+    // A product with ones: the tensor core adds up the lines of A beside its real work, one or two instructions more to 32. Warps side by side have the same lines,
+    // so each takes its share of them.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static LineSums AddLines(LineSums s, Fragments f, int warp, ProductForm form)
     {
         const uint ones = 0x3F803F80;
-        bool left = form.WarpColumn(warp) == 0;
-        s.S0 = TensorCore.Multiply(s.S0, form.RowBlocks == 1 ? f.A0 : Select(left, f.A0, f.A2), ones, ones);
-        if (form.RowBlocks > 1) s.S1 = TensorCore.Multiply(s.S1, Select(left, f.A1, f.A3), ones, ones);
+        int column = form.WarpColumn(warp);
+        Word4 first = f.A0, second = f.A1;
+        if (form.WarpColumns == 2) (first, second) = (Select(column == 0, f.A0, f.A2), Select(column == 0, f.A1, f.A3));
+        if (form.WarpColumns == 4) first = Select(column < 2, Select(column == 0, f.A0, f.A1), Select(column == 2, f.A2, f.A3));
+        s.S0 = TensorCore.Multiply(s.S0, first, ones, ones);
+        if (form.WarpColumns == 2) s.S1 = TensorCore.Multiply(s.S1, second, ones, ones);
         return s;
     }
 
-    /// <summary>First line, within the group's tile, of the sums that a warp has: 32 lines with a tile of 128, otherwise 16.</summary>
+    /// <summary>First line, within the group's tile, of the sums that a warp has: 32 lines with two warps side by side, otherwise 16.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static int SumBlock(int warp, ProductForm form) => form.WarpRow(warp) + form.WarpColumn(warp) / 2;
+    private static int SumBlock(int warp, ProductForm form) => form.WarpRow(warp) + form.WarpColumn(warp) * (WarpTile.Columns / form.WarpColumns);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Word4 Select(bool first, Word4 a, Word4 b) =>

@@ -14,14 +14,14 @@ public static partial class Gemm
     private const int ReductionThreads = 256;
 
     private static readonly CudaKernel[] BackwardWeightTiles =
-        Tiles(LargeBackwardWeightKernel, SmallBackwardWeightKernel, AnyBackwardWeightKernel);
+        Tiles(WideBackwardWeightKernel, LargeBackwardWeightKernel, SmallBackwardWeightKernel, AnyBackwardWeightKernel);
 
     private static readonly CudaKernel AddPieces = new(AddPiecesKernel, ReductionThreads);
     private static readonly CudaKernel AddNumbers = new(AddNumbersKernel, ReductionThreads);
 
     /// <summary>See <see cref="BackwardWeight"/>.</summary>
     internal static void BackwardWeightCuda(
-        Device device, Tensor dw, Tensor dbias, Tensor dy, Tensor x, Tensor workspace, bool? large = null)
+        Device device, Tensor dw, Tensor dbias, Tensor dy, Tensor x, Tensor workspace, TileSize? tile = null)
     {
         RequireType(dy, "dy", ElementType.BFloat16);
         RequireType(x, "x", ElementType.BFloat16);
@@ -34,17 +34,18 @@ public static partial class Gemm
         if (workspace.Exists)
         {
             parts = size.Parts(WeightTile(size));
+            if (parts > 1) tile = WeightTile(size);
             if (parts > 1 && workspace.Count < PartialCount(size, parts))
                 throw new ArgumentException($"workspace: expected at least {PartialCount(size, parts)} elements, got {workspace}");
         }
-        (CudaKernel kernel, int lines) = parts > 1 ? (BackwardWeightTiles[aligned ? 0 : 2], WeightTile(size)) : Choose(BackwardWeightTiles, size, aligned, large);
-        ProductShape shape = new(size.M, size.N, size.K, ProductSize.CountOf(ProductSize.CountOf(size.K, OperandTile.Depth), parts));
+        (CudaKernel kernel, tile) = Choose(BackwardWeightTiles, size, aligned, tile);
+        ProductShape shape = new(size.M, size.N, size.K, ProductSize.CountOf(size.Stages, parts));
         Tensor weights = parts > 1 ? workspace.Prefix(parts * size.M, size.N) : dw;
         Tensor biases = parts > 1 ? BiasParts(workspace, size, parts) : Either(dbias, dw);
         var launch = device.Load<Action<AcceleratorStream, KernelConfig, ArrayView<ushort>, ArrayView<ushort>, ArrayView<ushort>, ArrayView<float>,
             ProductShape, int, int>>(kernel);
         launch(
-            device.Stream, Configuration(size, lines, parts), dy.BFloats, x.BFloats, weights.Pieces<ushort>(), biases.Floats, shape, Flag(dbias),
+            device.Stream, Configuration(size, tile, parts), dy.BFloats, x.BFloats, weights.Pieces<ushort>(), biases.Floats, shape, Flag(dbias),
             parts > 1 ? 1 : 0);
         if (parts == 1) return;
         AddParts(device, dw, weights, parts, aligned);
@@ -64,7 +65,12 @@ public static partial class Gemm
 
     private static bool WeightIsAligned(ProductSize size) => size.M % 8 == 0 && size.N % 8 == 0;
 
-    private static int WeightTile(ProductSize size) => WeightIsAligned(size) ? LargeTile : SmallTile;
+    // The tile that takes least time when the sum is divided as suits it best.
+    private static TileSize WeightTile(ProductSize size)
+    {
+        if (!WeightIsAligned(size)) return TileSize.Small;
+        return size.Time(TileSize.Wide, size.Parts(TileSize.Wide)) < size.Time(TileSize.Large, size.Parts(TileSize.Large)) ? TileSize.Wide : TileSize.Large;
+    }
 
     // Every part has a matrix, then every part a row of bias gradients.
     private static long PartialCount(ProductSize size, int parts) => (long)parts * size.M * (size.N + 1L);
@@ -83,17 +89,21 @@ public static partial class Gemm
             sum.Floats, partial.Floats, checked((int)count), parts);
     }
 
+    private static void WideBackwardWeightKernel(
+        ArrayView<ushort> dy, ArrayView<ushort> x, ArrayView<ushort> dw, ArrayView<float> dbias, ProductShape shape, int hasBias, int isDivided) =>
+        BackwardWeightTile(dy, x, dw, dbias, shape, hasBias, isDivided, new(128, 256, AAlong: false, BAlong: false, Aligned: true));
+
     private static void LargeBackwardWeightKernel(
         ArrayView<ushort> dy, ArrayView<ushort> x, ArrayView<ushort> dw, ArrayView<float> dbias, ProductShape shape, int hasBias, int isDivided) =>
-        BackwardWeightTile(dy, x, dw, dbias, shape, hasBias, isDivided, new(LargeTile, AAlong: false, BAlong: false, Aligned: true));
+        BackwardWeightTile(dy, x, dw, dbias, shape, hasBias, isDivided, new(128, 128, AAlong: false, BAlong: false, Aligned: true));
 
     private static void SmallBackwardWeightKernel(
         ArrayView<ushort> dy, ArrayView<ushort> x, ArrayView<ushort> dw, ArrayView<float> dbias, ProductShape shape, int hasBias, int isDivided) =>
-        BackwardWeightTile(dy, x, dw, dbias, shape, hasBias, isDivided, new(SmallTile, AAlong: false, BAlong: false, Aligned: true));
+        BackwardWeightTile(dy, x, dw, dbias, shape, hasBias, isDivided, new(64, 64, AAlong: false, BAlong: false, Aligned: true));
 
     private static void AnyBackwardWeightKernel(
         ArrayView<ushort> dy, ArrayView<ushort> x, ArrayView<ushort> dw, ArrayView<float> dbias, ProductShape shape, int hasBias, int isDivided) =>
-        BackwardWeightTile(dy, x, dw, dbias, shape, hasBias, isDivided, new(SmallTile, AAlong: false, BAlong: false, Aligned: false));
+        BackwardWeightTile(dy, x, dw, dbias, shape, hasBias, isDivided, new(64, 64, AAlong: false, BAlong: false, Aligned: false));
 
     /// <summary>
     /// A tile of the weight's gradient. Where the sum is divided, <paramref name="dw"/> and <paramref name="dbias"/> are the workspace, a matrix and a row per
@@ -106,10 +116,9 @@ public static partial class Gemm
     {
         // Groups side by side read the same rows of dyT: the first adds them up.
         bool wantsSums = hasBias != 0 && Grid.IdxX == 0;
-        uint staged = ProductAndSums(dy, x, shape, form, wantsSums, out LineSums sums);
+        WarpTile c = ProductAndSums(dy, x, shape, form, wantsSums, out LineSums sums);
         FinishParts finish = new(NoActivation, HasBias: 0, HasSaved: 0, isDivided != 0 ? NothingAdded : FloatsAdded, Rounded: 0);
-        if (form.Aligned) Finish(staged, dw, dbias, dw, dw, shape, finish, form, backward: false);
-        else FinishNumbers(staged, dw, dbias, dw, dw, shape, finish, form, backward: false);
+        Finish(c, dw, dbias, dw, dw, shape, finish, form, backward: false);
         if (wantsSums) FinishSums(sums, dbias, shape, isDivided, form);
     }
 
@@ -117,11 +126,11 @@ public static partial class Gemm
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void FinishSums(LineSums sums, ArrayView<float> dbias, ProductShape shape, int isDivided, ProductForm form)
     {
-        int lane = Group.IdxX & 31, line = Grid.IdxY * form.Lines + SumBlock(Group.IdxX >> 5, form) + lane / 4;
+        int lane = Group.IdxX & 31, line = Grid.IdxY * form.Rows + SumBlock(Group.IdxX >> 5, form) + lane / 4;
         if ((lane & 3) != 0) return;
         AddSum(sums.S0.X, line, dbias, shape, isDivided);
         AddSum(sums.S0.Z, line + 8, dbias, shape, isDivided);
-        if (form.RowBlocks == 1) return;
+        if (form.WarpColumns != 2) return;
         AddSum(sums.S1.X, line + 16, dbias, shape, isDivided);
         AddSum(sums.S1.Z, line + 24, dbias, shape, isDivided);
     }

@@ -4,14 +4,14 @@ using ILGPU;
 namespace Patching.Kernels;
 
 /// <summary>
-/// One operand's part of a pipeline stage in shared memory: <see cref="Depth"/> steps of the sum for 128 or 64 rows (of A) or columns (of B) of the product,
+/// One operand's part of a pipeline stage in shared memory: <see cref="Depth"/> steps of the sum for 64 to 256 rows (of A) or columns (of B) of the product,
 /// "lines" in the following. Two layouts, both made of 16-byte pieces in the order of global memory, so that nothing is transposed on the way:
 /// <code>
 /// along   the sum runs along the matrix's rows     one line per row, 32 steps = 64 bytes = 4 pieces     piece p of line l at p ^ (l / 2 % 4)
-/// across  the sum runs across the matrix's rows    one step per row, 128 (64) lines = 16 (8) pieces     piece p of step k at p ^ (k % 8)
+/// across  the sum runs across the matrix's rows    one step per row, 128 lines = 16 pieces              piece p of step k at p ^ (k % 8)
 /// </code>
 /// The exclusive or is what keeps shared memory fast. It serves 128 bytes at once, from 32 banks of 4 bytes; <c>ldmatrix</c> reads eight pieces of one column at
-/// once, and without the exchange they would lie 64 (256) bytes apart in two (one) of the eight groups of banks. With it they lie in all eight; so do the pieces
+/// once, and without the exchange they would lie 64 (or 256) bytes apart in two (or one) of the eight groups of banks. With it they lie in all eight; so do the pieces
 /// that eight neighbouring threads write.
 /// </summary>
 internal static class OperandTile
@@ -19,14 +19,8 @@ internal static class OperandTile
     /// <summary>Steps of the sum in a stage: two instructions deep.</summary>
     public const int Depth = 32;
 
-    /// <summary>Threads of a group: four warps.</summary>
-    public const int Threads = 128;
-
     /// <summary>bfloat16 numbers in a piece.</summary>
     public const int PieceNumbers = 8;
-
-    // All threads together copy this much at a time; a tile takes four passes or two.
-    private const uint PassBytes = Threads * 16;
 
     /// <summary>Bytes of a tile of so many lines.</summary>
     public static int Bytes(int lines) => lines * Depth * 2;
@@ -41,24 +35,26 @@ internal static class OperandTile
     /// <param name="limit">Lines of the matrix.</param>
     /// <param name="step">The first step of the sum.</param>
     /// <param name="end">Where the sum, or this group's part of it, ends.</param>
-    /// <param name="lines">Lines of the tile, 128 or 64; a constant, as are the following.</param>
+    /// <param name="lines">Lines of the tile; a constant, as are the following.</param>
+    /// <param name="threads">Threads of the group: half or a quarter of the tile's pieces.</param>
     /// <param name="along">The layout.</param>
     /// <param name="aligned">Whether every row starts at a multiple of 16 bytes. If not, copies are narrower, down to single numbers.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Copy(
-        uint tile, ArrayView<ushort> matrix, int pitch, int first, int limit, int step, int end, int lines, bool along, bool aligned)
+        uint tile, ArrayView<ushort> matrix, int pitch, int first, int limit, int step, int end, int lines, int threads, bool along, bool aligned)
     {
         // Rows of this tile that one pass copies, and where in them this thread's piece is.
-        int pieces = along ? Depth / PieceNumbers : lines / PieceNumbers, rowsPerPass = Threads / pieces;
+        int pieces = along ? Depth / PieceNumbers : lines / PieceNumbers, rowsPerPass = threads / pieces;
         int row = Group.IdxX / pieces, piece = Group.IdxX & (pieces - 1);
         uint place = tile + (along ? AlongOffset(row, piece) : AcrossOffset(row, piece, lines));
         int firstRow = (along ? first : step) + row, rowLimit = along ? limit : end;
         int column = (along ? step : first) + piece * PieceNumbers, columnLimit = along ? end : limit;
+        uint passBytes = (uint)threads * 16;
         CopyPiece(place, matrix, pitch, firstRow, rowLimit, column, columnLimit, aligned);
-        CopyPiece(place + PassBytes, matrix, pitch, firstRow + rowsPerPass, rowLimit, column, columnLimit, aligned);
-        if (lines == 64) return;
-        CopyPiece(place + 2 * PassBytes, matrix, pitch, firstRow + 2 * rowsPerPass, rowLimit, column, columnLimit, aligned);
-        CopyPiece(place + 3 * PassBytes, matrix, pitch, firstRow + 3 * rowsPerPass, rowLimit, column, columnLimit, aligned);
+        CopyPiece(place + passBytes, matrix, pitch, firstRow + rowsPerPass, rowLimit, column, columnLimit, aligned);
+        if (lines * Depth / PieceNumbers == 2 * threads) return;
+        CopyPiece(place + 2 * passBytes, matrix, pitch, firstRow + 2 * rowsPerPass, rowLimit, column, columnLimit, aligned);
+        CopyPiece(place + 3 * passBytes, matrix, pitch, firstRow + 3 * rowsPerPass, rowLimit, column, columnLimit, aligned);
     }
 
     /// <summary>

@@ -43,19 +43,25 @@ internal struct WarpTile
     }
 
     /// <summary>
-    /// Writes the tile to shared memory, row-major, 256 bytes per row, to be read with <see cref="Staged"/>. The instruction set spreads a row over the four
-    /// lanes of a quad, two numbers each; global memory wants long rows. Columns are exchanged in groups of eight, <c>group ^ row % 4</c>, so that the 16 lanes
-    /// whose words travel together (four rows) meet in no bank.
+    /// Writes the first two blocks of rows (or the only one) to shared memory, row-major, 256 bytes per row, to be read with <see cref="Staged"/>. The instruction set
+    /// spreads a row over the four lanes of a quad, two numbers each; global memory wants long rows. Columns are exchanged in groups of eight,
+    /// <c>group ^ row % 4</c>, so that the 16 lanes whose words travel together (four rows) meet in no bank.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Stage(WarpTile c, uint memory, int lane, int rowBlocks)
     {
         uint row = (uint)lane >> 2, quad = (uint)lane & 3, place = (row << 8) + ((row & 3) << 5) + (quad << 3);
         WarpRow.Stage(c.R0, memory, place);
-        if (rowBlocks == 1) return;
-        WarpRow.Stage(c.R1, memory + StagedBytes, place);
-        WarpRow.Stage(c.R2, memory + 2 * StagedBytes, place);
-        WarpRow.Stage(c.R3, memory + 3 * StagedBytes, place);
+        if (rowBlocks > 1) WarpRow.Stage(c.R1, memory + StagedBytes, place);
+    }
+
+    /// <summary>The tile with its last two blocks of rows in the place of the first.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static WarpTile LowerHalf(WarpTile c)
+    {
+        c.R0 = c.R2;
+        c.R1 = c.R3;
+        return c;
     }
 
     /// <summary>Address of four consecutive columns, number <paramref name="four"/> (0 to 15) of a row of a tile that <see cref="Stage"/> wrote.</summary>

@@ -10,13 +10,12 @@ namespace Patching.Benchmarks.Kernels.GemmSteps;
 /// Every stage of 32 is loaded, waited for, multiplied and waited for again; rows of a tile lie 64 bytes apart in shared memory, so that the eight rows of an
 /// <c>ldmatrix</c> fall on only two of the eight groups of banks. Step 5 removes both faults. For sizes that are multiples of 64, inputs of 32.
 /// </summary>
-internal static class PlainTensorCores
+public static class PlainTensorCores
 {
     private const int Tile = 64, Depth = 32, Threads = 128;
     private const int PiecesPerRow = Depth / 8, PiecesPerTile = Tile * PiecesPerRow, RowBytes = 2 * Depth;
 
-    /// <summary>The kernel.</summary>
-    public static readonly CudaKernel Kernel = new(Multiply, Threads);
+    private static readonly CudaKernel Kernel = new(Multiply, Threads);
 
     /// <summary>Launches it: y [rows, outputs] single precision, x [rows, inputs] and w [outputs, inputs] bfloat16.</summary>
     public static void Forward(Device device, Tensor y, Tensor x, Tensor w) =>

@@ -10,15 +10,14 @@ namespace Patching.Benchmarks.Kernels.GemmSteps;
 /// tile of x and one of w together, so that every number that comes from global memory is used 32 times; but each multiply-add still takes two numbers from
 /// shared memory. For sizes that are multiples of 32.
 /// </summary>
-internal static class SharedTile
+public static class SharedTile
 {
     private const int Tile = 32;
 
     // One more number per row: threads that read a column of the tile then find 32 different banks.
     private const int Pitch = Tile + 1;
 
-    /// <summary>The kernel.</summary>
-    public static readonly CudaKernel Kernel = new(Multiply, Tile * Tile);
+    private static readonly CudaKernel Kernel = new(Multiply, Tile * Tile);
 
     /// <summary>Launches it: y [rows, outputs], x [rows, inputs], w [outputs, inputs].</summary>
     public static void Forward(Device device, Tensor y, Tensor x, Tensor w) =>

@@ -26,7 +26,7 @@ internal sealed class GemmStepsTests : CudaKernelTest
         Cost tiled = Measure("2 shared tile", () => SharedTile.Forward(Device, y, floatX, floatW));
         Cost registers = Measure("3 register tile", () => Gemm.Forward(Device, y, floatX, floatW));
         Cost tensorCores = Measure("4 tensor cores", () => PlainTensorCores.Forward(Device, y, roundedX, roundedW));
-        Cost pipelined = Measure("5 pipelined", () => Gemm.ForwardCuda(Device, y, roundedX, roundedW, default, large: true));
+        Cost pipelined = Measure("5 pipelined", () => Gemm.ForwardCuda(Device, y, roundedX, roundedW, default, TileSize.Large));
         if (Driver is null) return;
 
         Assert.That(tiled.GlobalBytes, Is.LessThan(naive.GlobalBytes / 8));
