@@ -70,6 +70,15 @@ internal sealed unsafe partial class StandInDriver
         return StandInResult.Success;
     }
 
+    /// <summary>Static shared memory (1); of registers and spills there is no saying without the driver's compiler.</summary>
+    internal StandInResult GetAttribute(out int value, int attribute, nint function)
+    {
+        value = 0;
+        if (!functions.TryGetValue(function, out Function? state)) return StandInResult.InvalidHandle;
+        if (attribute == 1) value = state.Entry.StaticSharedBytes;
+        return StandInResult.Success;
+    }
+
     internal StandInResult Launch(nint function, Dim3 grid, Dim3 block, int sharedBytes, nint stream, void** parameters, void** extra)
     {
         if (!functions.TryGetValue(function, out Function? state)) return StandInResult.InvalidHandle;

@@ -220,6 +220,10 @@ internal static unsafe class StandInFunctions
         StandInDriver.Call(driver => driver.SetAttribute(function, attribute, value));
 
     [UnmanagedCallersOnly]
+    private static int cuFuncGetAttribute(int* value, int attribute, nint function) =>
+        StandInDriver.Call(driver => driver.GetAttribute(out *value, attribute, function));
+
+    [UnmanagedCallersOnly]
     private static int cuLaunchKernel(
         nint function, uint gridX, uint gridY, uint gridZ, uint blockX, uint blockY, uint blockZ, uint sharedBytes, nint stream, void** parameters, void** extra) =>
         StandInDriver.Call(driver => driver.Launch(
