@@ -8,7 +8,10 @@ internal enum BarrierReduction
     None, Count, All, Any,
 }
 
-/// <summary><c>bar.sync</c>, <c>bar.arrive</c> and <c>bar.red</c>. All lanes of the warp must be there: under divergence a GPU hangs or goes wrong.</summary>
+/// <summary>
+/// <c>bar.sync</c>, <c>bar.arrive</c> and <c>bar.red</c>. All lanes of the warp must be there: under divergence a GPU hangs or goes
+/// wrong.
+/// </summary>
 internal sealed unsafe class Barrier(Register id, Register? threads, bool arrives) : Operation
 {
     /// <summary>The reduction.</summary>
@@ -73,7 +76,9 @@ internal sealed unsafe class WarpBarrier(Register mask) : Operation
     }
 }
 
-/// <summary><c>membar</c> and <c>fence</c>. Alone they order nothing between threads; before an atomic operation they make it a release.</summary>
+/// <summary>
+/// <c>membar</c> and <c>fence</c>. Alone they order nothing between threads; before an atomic operation they make it a release.
+/// </summary>
 internal sealed class Fence : Operation
 {
     /// <summary>Whether the fence reaches other blocks.</summary>

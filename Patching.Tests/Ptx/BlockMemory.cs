@@ -11,9 +11,9 @@ internal static class GenericSpace
 }
 
 /// <summary>
-/// A block's shared memory with its shadow: which bytes were written, and who touched each granule last. Two accesses race when one writes and neither happened
-/// before the other: see <see cref="Warp.Clock"/> between warps; lanes of one warp are ordered while they execute together, and otherwise by a warp-wide
-/// synchronisation only.
+/// A block's shared memory with its shadow: which bytes were written, and who touched each granule last. Two accesses race when one
+/// writes and neither happened before the other: see <see cref="Warp.Clock"/> between warps; lanes of one warp are ordered while they
+/// execute together, and otherwise by a warp-wide synchronisation only.
 /// </summary>
 internal sealed unsafe class BlockMemory : IDisposable
 {
@@ -68,7 +68,10 @@ internal sealed unsafe class BlockMemory : IDisposable
             throw warp.Fault(lane, $"{bytes} bytes at shared address {address} are outside of the block's {Bytes} bytes of shared memory");
     }
 
-    /// <summary>A lane reads; asynchronously, when the matrix unit or the copy engine does it for the lane: what threads wrote must then have passed a proxy fence.</summary>
+    /// <summary>
+    /// A lane reads; asynchronously, when the matrix unit or the copy engine does it for the lane: what threads wrote must then have
+    /// passed a proxy fence.
+    /// </summary>
     public void Read(Warp warp, int lane, int address, int bytes, bool atomic = false, bool asynchronous = false)
     {
         if (!Shadow.AllSet(Written + address, bytes) && !AnyPending(address, bytes))

@@ -3,8 +3,8 @@ using System.Numerics;
 namespace Patching.Tests.Ptx;
 
 /// <summary>
-/// <c>cp.async.bulk</c> between global and shared memory. Into shared memory, the bytes are there when the mbarrier's phase is complete: they are delivered when somebody
-/// first waits for it, so that a read without a wait meets a place that is being written.
+/// <c>cp.async.bulk</c> between global and shared memory. Into shared memory, the bytes are there when the mbarrier's phase is complete:
+/// they are delivered when somebody first waits for it, so that a read without a wait meets a place that is being written.
 /// </summary>
 internal sealed unsafe class BulkCopy(
     (Register Register, long Offset) shared, (Register Register, long Offset) global, Register size, (Register Register, long Offset)? barrier) : Operation
@@ -40,7 +40,10 @@ internal sealed unsafe class BulkCopy(
     }
 }
 
-/// <summary><c>cp.async.bulk.tensor</c>: a box of a tensor that a <see cref="TensorMap"/> describes. Outside of the tensor zeros are read and nothing is written.</summary>
+/// <summary>
+/// <c>cp.async.bulk.tensor</c>: a box of a tensor that a <see cref="TensorMap"/> describes. Outside of the tensor zeros are read and
+/// nothing is written.
+/// </summary>
 internal sealed unsafe class TensorCopy(
     (Register Register, long Offset) shared, (Register Register, long Offset) map, Register[] coordinates, (Register Register, long Offset)? barrier) : Operation
 {

@@ -14,7 +14,9 @@ internal abstract class Jump : Operation
     /// <summary>Whether the text promises that all lanes go the same way (<c>.uni</c>).</summary>
     public required bool Uniform { get; init; }
 
-    /// <summary>Where lanes that part here meet again: the immediate post-dominator; one past the last instruction where they never do.</summary>
+    /// <summary>
+    /// Where lanes that part here meet again: the immediate post-dominator; one past the last instruction where they never do.
+    /// </summary>
     public int Meeting { get; set; }
 }
 
@@ -66,8 +68,8 @@ internal sealed class Trap : Operation
 }
 
 /// <summary>
-/// Finds where diverged lanes meet: the immediate post-dominator of a branch is the first instruction that every path from it to the end passes. Iterates over
-/// the reversed flow graph (K. D. Cooper, T. J. Harvey, K. Kennedy, "A Simple, Fast Dominance Algorithm", 2001).
+/// Finds where diverged lanes meet: the immediate post-dominator of a branch is the first instruction that every path from it to the end
+/// passes. Iterates over the reversed flow graph (K. D. Cooper, T. J. Harvey, K. Kennedy, "A Simple, Fast Dominance Algorithm", 2001).
 /// </summary>
 internal static class ControlFlow
 {

@@ -3,8 +3,8 @@ using System.Numerics;
 namespace Patching.Tests.Ptx;
 
 /// <summary>
-/// <c>cp.async</c>: global memory is read now, the bytes appear in shared memory when the thread that started the copy waits for it; until then nobody may touch
-/// the place, and afterwards other threads need a barrier as for any write of that thread.
+/// <c>cp.async</c>: global memory is read now, the bytes appear in shared memory when the thread that started the copy waits for it;
+/// until then nobody may touch the place, and afterwards other threads need a barrier as for any write of that thread.
 /// </summary>
 internal sealed unsafe class CopyAsync(Register destination, long destinationOffset, Register source, long sourceOffset, int bytes, Register? kept) : Operation
 {
@@ -98,7 +98,9 @@ internal sealed class PendingCopy
     }
 }
 
-/// <summary>The copies of a warp in flight, oldest first. Groups belong to threads: a lane that was elsewhere when others committed has fewer.</summary>
+/// <summary>
+/// The copies of a warp in flight, oldest first. Groups belong to threads: a lane that was elsewhere when others committed has fewer.
+/// </summary>
 internal sealed class CopyQueue
 {
     private readonly List<PendingCopy> _pending = [];

@@ -31,7 +31,8 @@ internal sealed unsafe class Launch(PtxEntry entry, Dim3 grid, Dim3 block, int d
 }
 
 /// <summary>
-/// Executes blocks one after the other. Warps take turns: each runs until it waits at a barrier, ends, or has used its turn. A worker thread has one of these.
+/// Executes blocks one after the other. Warps take turns: each runs until it waits at a barrier, ends, or has used its turn. A worker
+/// thread has one of these.
 /// </summary>
 internal sealed unsafe class Cta : IDisposable
 {
@@ -168,8 +169,8 @@ internal sealed unsafe class Cta : IDisposable
     public void Progress() => _progress++;
 
     /// <summary>
-    /// Starts a copy by the copy engine into shared memory: each place gets 16 bytes from an offset of the data. They are there at the latest when somebody waits for the
-    /// mbarrier, and not before it is looked at.
+    /// Starts a copy by the copy engine into shared memory: each place gets 16 bytes from an offset of the data. They are there at the
+    /// latest when somebody waits for the mbarrier, and not before it is looked at.
     /// </summary>
     public void Deliver(Warp warp, int lane, Mbarrier barrier, byte[] data, (int Place, int Offset)[] places)
     {
@@ -186,13 +187,16 @@ internal sealed unsafe class Cta : IDisposable
         });
     }
 
-    /// <summary>Whether an access of another block happened before: through an atomic operation after a fence there, and one on the same address here.</summary>
+    /// <summary>
+    /// Whether an access of another block happened before: through an atomic operation after a fence there, and one on the same address
+    /// here.
+    /// </summary>
     public bool Knows(int block, AccessStamp stamp) =>
         stamp.Thread != AccessStamp.Many && _known.TryGetValue(block, out uint[]? clock) && stamp.Time <= clock[stamp.Thread >> 5];
 
     /// <summary>
-    /// An atomic operation on global memory leaves what its block did before a fence, and learns what others left at the address. What is learnt counts for the whole block at
-    /// once; threads that are told of it without a barrier race on what they are told by.
+    /// An atomic operation on global memory leaves what its block did before a fence, and learns what others left at the address. What is
+    /// learnt counts for the whole block at once; threads that are told of it without a barrier race on what they are told by.
     /// </summary>
     public void PassOn(Warp warp, ulong address)
     {

@@ -5,8 +5,8 @@ using System.Runtime.Intrinsics;
 namespace Patching.Tests.Ptx;
 
 /// <summary>
-/// The memory that kernels may use: allocations of real memory of this process, and for each byte whether anything was ever written there. Launches must not
-/// overlap with one another or with changes of the allocations.
+/// The memory that kernels may use: allocations of real memory of this process, and for each byte whether anything was ever written
+/// there. Launches must not overlap with one another or with changes of the allocations.
 /// </summary>
 internal sealed unsafe class DeviceMemory : IDisposable
 {

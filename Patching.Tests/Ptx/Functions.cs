@@ -4,7 +4,9 @@ namespace Patching.Tests.Ptx;
 
 #pragma warning disable CS1712 // The types' parameters are the instruction's.
 
-/// <summary>Arithmetic, logic and comparisons as PTX defines them, one type for each so that the loops over lanes are compiled with them inlined.</summary>
+/// <summary>
+/// Arithmetic, logic and comparisons as PTX defines them, one type for each so that the loops over lanes are compiled with them inlined.
+/// </summary>
 internal static class Functions
 {
     internal readonly struct Copy<T> : IUnary<T, T>

@@ -3,8 +3,8 @@ using System.Numerics;
 namespace Patching.Tests.Ptx;
 
 /// <summary>
-/// Access to global memory with all checks. Within a launch nothing orders one block's accesses before another's, so that two blocks must not touch the same
-/// bytes if one of them writes; threads of one block are ordered as in shared memory.
+/// Access to global memory with all checks. Within a launch nothing orders one block's accesses before another's, so that two blocks must
+/// not touch the same bytes if one of them writes; threads of one block are ordered as in shared memory.
 /// </summary>
 internal static unsafe class GlobalMemory
 {

@@ -3,8 +3,9 @@ using System.Numerics;
 namespace Patching.Tests.Ptx;
 
 /// <summary>
-/// A barrier in shared memory. A phase is complete when all arrivals and all announced bytes are there; the next begins at once. What happened before the arrivals, and
-/// the copies whose bytes were counted, happened before what a thread does after it has seen the phase complete.
+/// A barrier in shared memory. A phase is complete when all arrivals and all announced bytes are there; the next begins at once. What
+/// happened before the arrivals, and the copies whose bytes were counted, happened before what a thread does after it has seen the phase
+/// complete.
 /// </summary>
 internal sealed class Mbarrier
 {
@@ -14,7 +15,7 @@ internal sealed class Mbarrier
     /// <summary>A barrier for a number of arrivals.</summary>
     public Mbarrier(int expected, int clocks)
     {
-        _expected = Pending = _expected;
+        _expected = Pending = expected;
         _arrived = new uint[clocks];
         Completed = new uint[clocks];
     }
@@ -103,7 +104,10 @@ internal sealed unsafe class MbarrierArrive(
     }
 }
 
-/// <summary><c>mbarrier.test_wait</c> and <c>try_wait</c>, by parity or by the state that an arrival returned. A warp that waits in vain lets others go on.</summary>
+/// <summary>
+/// <c>mbarrier.test_wait</c> and <c>try_wait</c>, by parity or by the state that an arrival returned. A warp that waits in vain lets
+/// others go on.
+/// </summary>
 internal sealed unsafe class MbarrierWait(Register p, (Register Register, long Offset) address, Register phase, bool parity, bool suspends) : Operation
 {
     /// <inheritdoc/>

@@ -123,8 +123,8 @@ internal sealed unsafe class ParameterLoad(Register[] values, PtxType type, int 
 internal static unsafe class Coalescing
 {
     /// <summary>
-    /// Shared memory has 32 banks of 4 bytes. A pass serves each bank one word; lanes that want the same word share it. Accesses of 8 bytes are served half a warp at
-    /// a time, those of 16 bytes a quarter.
+    /// Shared memory has 32 banks of 4 bytes. A pass serves each bank one word; lanes that want the same word share it. Accesses of 8
+    /// bytes are served half a warp at a time, those of 16 bytes a quarter.
     /// </summary>
     [SkipLocalsInit]
     public static void CountShared(ref Counters counters, ulong* addresses, uint active, int bytes)

@@ -82,7 +82,10 @@ internal sealed partial class PtxDecoder
     }
 }
 
-/// <summary><c>setp</c>: a bit for each active lane, combined with another predicate; the second result is the comparison's negation, combined likewise.</summary>
+/// <summary>
+/// <c>setp</c>: a bit for each active lane, combined with another predicate; the second result is the comparison's negation, combined
+/// likewise.
+/// </summary>
 internal sealed unsafe class Comparison<T, TF>(Register p, Register? q, Register a, Register b, Combination combination, Register? other, uint flip) : Operation
     where T : unmanaged where TF : IBinary<T, T, bool>
 {

@@ -3,7 +3,8 @@ using System.Globalization;
 namespace Patching.Tests.Ptx;
 
 /// <summary>
-/// Turns statements into operations: finds registers and constants, checks that their types fit, and picks the loop over lanes. One decoder for each kernel.
+/// Turns statements into operations: finds registers and constants, checks that their types fit, and picks the loop over lanes. One
+/// decoder for each kernel.
 /// </summary>
 internal sealed partial class PtxDecoder(string kernel, Dictionary<string, PtxParameter> parameters, Dictionary<string, int> sharedAddresses)
 {

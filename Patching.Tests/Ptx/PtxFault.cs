@@ -1,6 +1,9 @@
 namespace Patching.Tests.Ptx;
 
-/// <summary>Something a GPU or its assembler would reject, or answer with garbage: one line that names kernel, instruction, block, thread and cause.</summary>
+/// <summary>
+/// Something a GPU or its assembler would reject, or answer with garbage: one line that names kernel, instruction, block, thread and
+/// cause.
+/// </summary>
 internal sealed class PtxFault(string message) : Exception(message);
 
 /// <summary>Extent or position in up to three dimensions.</summary>

@@ -47,8 +47,8 @@ internal sealed class PtxEntry
 }
 
 /// <summary>
-/// A PTX module. Parsing decodes every kernel, so that it fails where the driver's assembler would: unknown instructions, undeclared registers, operands whose type
-/// does not fit, too much shared memory.
+/// A PTX module. Parsing decodes every kernel, so that it fails where the driver's assembler would: unknown instructions, undeclared
+/// registers, operands whose type does not fit, too much shared memory.
 /// </summary>
 internal sealed class PtxModule
 {

@@ -57,7 +57,10 @@ internal static class PtxTypes
     public static bool IsBits(this PtxType type) =>
         type is PtxType.B8 or PtxType.B16 or PtxType.B32 or PtxType.B64 or PtxType.B128 or PtxType.F16X2 or PtxType.BF16X2 or PtxType.TF32;
 
-    /// <summary>Whether an instruction of one type takes a register of another: same size, and not a number of the other kind (PTX ISA, "Operand Type Checking").</summary>
+    /// <summary>
+    /// Whether an instruction of one type takes a register of another: same size, and not a number of the other kind (PTX ISA, "Operand
+    /// Type Checking").
+    /// </summary>
     public static bool Accepts(this PtxType instruction, PtxType register)
     {
         if (instruction == PtxType.Pred || register == PtxType.Pred) return instruction == register;

@@ -1,8 +1,8 @@
 namespace Patching.Tests.Ptx;
 
 /// <summary>
-/// A register of a kernel, or a value that reads like one (a constant, a special register). Its 32 lanes lie at <see cref="Offset"/> in the warp's storage, one
-/// after the other in the register's size; a predicate is one word with a bit for each lane.
+/// A register of a kernel, or a value that reads like one (a constant, a special register). Its 32 lanes lie at <see cref="Offset"/> in
+/// the warp's storage, one after the other in the register's size; a predicate is one word with a bit for each lane.
 /// </summary>
 /// <param name="Name">As the text names it.</param>
 /// <param name="Type">Declared type.</param>

@@ -1,8 +1,8 @@
 namespace Patching.Tests.Ptx;
 
 /// <summary>
-/// Estimates how many 32-bit registers a thread needs: the most that are alive at one instruction. The assembler schedules and rematerialises, so that the truth differs a
-/// little; a kernel far above 255 spills for certain.
+/// Estimates how many 32-bit registers a thread needs: the most that are alive at one instruction. The assembler schedules and
+/// rematerialises, so that the truth differs a little; a kernel far above 255 spills for certain.
 /// </summary>
 internal static class RegisterPressure
 {
@@ -14,6 +14,7 @@ internal static class RegisterPressure
         int[] sizes = new int[entry.Registers.Count];
         foreach (Register register in code.SelectMany(operation => operation.Reads.Concat(operation.Writes)))
             sizes[register.Index] = register.Type == PtxType.Pred ? 0 : Math.Max(1, register.Type.Size() / 4);
+        foreach (int index in Rematerialized(code)) sizes[index] = 0;
         ulong[][] alive = [.. Enumerable.Range(0, code.Length + 1).Select(_ => new ulong[words])];
         for (bool changed = true; changed;)
         {
@@ -22,6 +23,14 @@ internal static class RegisterPressure
         }
         return alive.Max(set => Count(set, sizes));
     }
+
+    // Constants and parameters need no register: the assembler takes them from the constant bank where they are used.
+    private static IEnumerable<int> Rematerialized(Operation[] code) =>
+        from operation in code
+        from register in operation.Writes
+        group operation is ParameterLoad || (operation.Reads.Length == 0 && operation.Source.Text.StartsWith("mov", StringComparison.Ordinal)) by register.Index into writes
+        where writes.All(constant => constant)
+        select writes.Key;
 
     // What is alive before an instruction: what it reads, and what its successors need and it does not write for certain.
     private static bool Update(Operation[] code, int index, ulong[][] alive)

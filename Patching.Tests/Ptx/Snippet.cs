@@ -45,9 +45,10 @@ internal sealed unsafe class TestMemory : IDisposable
 }
 
 /// <summary>
-/// Writes and runs small kernels. A snippet finds the address of its output in <c>%out</c>, that of its input in <c>%in</c>, its thread in <c>%i</c>, and the address of element
-/// i of the output (words of the result's size) in <c>%mine</c>; registers <c>%a0..</c> (.b32), <c>%w0..</c> (.b64), <c>%h0..</c> (.b16), <c>%f0..</c> (.f32), <c>%d0..</c> (.f64) and <c>%p0..</c> are
-/// declared, and there are 4096 bytes of shared memory named <c>tile</c>.
+/// Writes and runs small kernels. A snippet finds the address of its output in <c>%out</c>, that of its input in <c>%in</c>, its thread
+/// in <c>%i</c>, and the address of element i of the output (words of the result's size) in <c>%mine</c>; registers <c>%a0..</c> (.b32),
+/// <c>%w0..</c> (.b64), <c>%h0..</c> (.b16), <c>%f0..</c> (.f32), <c>%d0..</c> (.f64) and <c>%p0..</c> are declared, and there are 4096
+/// bytes of shared memory named <c>tile</c>.
 /// </summary>
 internal static class Snippet
 {

@@ -5,8 +5,9 @@ using Patching.Kernels;
 namespace Patching.Tests.Ptx;
 
 /// <summary>
-/// A small multiplication on the tensor cores, C = A B^T, with what the engine's kernels are made of: copies in flight, a swizzled tile in shared memory, ldmatrix and mma.
-/// Four warps compute 64 x 64 elements; rows and columns past the end are filled with zero and not written.
+/// A small multiplication on the tensor cores, C = A B^T, with what the engine's kernels are made of: copies in flight, a swizzled tile
+/// in shared memory, ldmatrix and mma. Four warps compute 64 x 64 elements; rows and columns past the end are filled with zero and not
+/// written.
 /// </summary>
 internal static class TensorCoreGemm
 {
@@ -15,7 +16,10 @@ internal static class TensorCoreGemm
 
     private const int Tile = 64 * 64;
 
-    /// <summary>Two stages of 64 x 32 bfloat16 for both operands: chunk c (16 bytes) of row r lies at c ^ (r / 2 % 4), which spreads eight rows over all banks.</summary>
+    /// <summary>
+    /// Two stages of 64 x 32 bfloat16 for both operands: chunk c (16 bytes) of row r lies at c ^ (r / 2 % 4), which spreads eight rows
+    /// over all banks.
+    /// </summary>
     public static void Kernel(ArrayView<Word4> a, ArrayView<Word4> b, ArrayView<float> c, int m, int n, int k)
     {
         ArrayView<Word4> tiles = SharedMemory.Allocate<Word4>(4 * Tile / 16);

@@ -4,8 +4,9 @@ using System.Runtime.Intrinsics;
 namespace Patching.Tests.Ptx;
 
 /// <summary>
-/// <c>ldmatrix</c> and <c>stmatrix</c> of one, two or four 8 x 8 matrices of 16-bit numbers. Lanes 8 i to 8 i + 7 give the addresses of the rows of matrix i. Register i
-/// of lane l holds columns 2 t and 2 t + 1 of row g (g = l / 4, t = l % 4); transposed, rows 2 t and 2 t + 1 of column g. (PTX ISA, "ldmatrix".)
+/// <c>ldmatrix</c> and <c>stmatrix</c> of one, two or four 8 x 8 matrices of 16-bit numbers. Lanes 8 i to 8 i + 7 give the addresses of
+/// the rows of matrix i. Register i of lane l holds columns 2 t and 2 t + 1 of row g (g = l / 4, t = l % 4); transposed, rows 2 t and 2 t
+/// + 1 of column g. (PTX ISA, "ldmatrix".)
 /// </summary>
 internal sealed unsafe class MatrixAccess(Register address, long offset, Register[] registers, bool transposed, bool load) : Operation
 {
@@ -53,9 +54,10 @@ internal sealed unsafe class MatrixAccess(Register address, long offset, Registe
 }
 
 /// <summary>
-/// <c>mma.sync.m16n8kK</c>: C += A B with A 16 x K, B K x 8, and sums in single precision. With g = l / 4 and t = l % 4, and e elements in a register (two of 16 bits, one
-/// of TF32), register i of A holds row g + 8 (i % 2) and columns e t + 4 e (i / 2) onwards, register i of B rows e t + 4 e i onwards of column g, and register i of C row g + 8 (i / 2)
-/// and column 2 t + i % 2. (PTX ISA, "Matrix Fragments for mma.m16n8k16" and the sections around it.)
+/// <c>mma.sync.m16n8kK</c>: C += A B with A 16 x K, B K x 8, and sums in single precision. With g = l / 4 and t = l % 4, and e elements
+/// in a register (two of 16 bits, one of TF32), register i of A holds row g + 8 (i % 2) and columns e t + 4 e (i / 2) onwards, register i
+/// of B rows e t + 4 e i onwards of column g, and register i of C row g + 8 (i / 2) and column 2 t + i % 2. (PTX ISA, "Matrix Fragments
+/// for mma.m16n8k16" and the sections around it.)
 /// </summary>
 internal sealed unsafe class Mma(Register[] d, Register[] a, Register[] b, Register[] c, int k, PtxType element) : Operation
 {

@@ -3,15 +3,18 @@ using System.Runtime.InteropServices;
 
 namespace Patching.Tests.Ptx;
 
-/// <summary>How a tensor copy permutes the 16-byte chunks of shared memory: address bits 4.. are exclusive-ored with as many bits from bit 7 on.</summary>
+/// <summary>
+/// How a tensor copy permutes the 16-byte chunks of shared memory: address bits 4.. are exclusive-ored with as many bits from bit 7 on.
+/// </summary>
 internal enum TensorSwizzle
 {
     None = 0, Bytes32 = 1, Bytes64 = 2, Bytes128 = 3,
 }
 
 /// <summary>
-/// What the stand-in driver's <c>cuTensorMapEncodeTiled</c> writes into the 128 bytes that are opaque on a real one, and the interpreter's tensor copies read. Dimension 0 runs
-/// fastest and is dense; <see cref="Strides"/>[i] is the distance in bytes between neighbours along dimension i + 1.
+/// What the stand-in driver's <c>cuTensorMapEncodeTiled</c> writes into the 128 bytes that are opaque on a real one, and the
+/// interpreter's tensor copies read. Dimension 0 runs fastest and is dense; <see cref="Strides"/>[i] is the distance in bytes between
+/// neighbours along dimension i + 1.
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Size = Size)]
 internal unsafe struct TensorMap
@@ -46,7 +49,9 @@ internal unsafe struct TensorMap
     /// <summary>Extents of what one copy moves.</summary>
     public fixed uint Box[5];
 
-    /// <summary>A map with the driver's checks: alignment of address and strides, size of the box, and that its inner extent fits the swizzle.</summary>
+    /// <summary>
+    /// A map with the driver's checks: alignment of address and strides, size of the box, and that its inner extent fits the swizzle.
+    /// </summary>
     /// <exception cref="ArgumentException">The driver would answer CUDA_ERROR_INVALID_VALUE.</exception>
     public static TensorMap Encode(
         nint address, int elementBytes, ReadOnlySpan<ulong> extents, ReadOnlySpan<ulong> strides, ReadOnlySpan<uint> box, TensorSwizzle swizzle)

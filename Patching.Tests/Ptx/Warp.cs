@@ -10,8 +10,8 @@ internal enum WarpState
 }
 
 /// <summary>
-/// 32 threads that execute in lock step. Where lanes part, the paths are executed one after the other and meet again at the branch's immediate post-dominator: a
-/// stack of (next instruction, meeting point, lanes), the uppermost runs.
+/// 32 threads that execute in lock step. Where lanes part, the paths are executed one after the other and meet again at the branch's
+/// immediate post-dominator: a stack of (next instruction, meeting point, lanes), the uppermost runs.
 /// </summary>
 internal sealed unsafe class Warp : IDisposable
 {
@@ -71,8 +71,9 @@ internal sealed unsafe class Warp : IDisposable
     public WarpState State { get; set; }
 
     /// <summary>
-    /// Vector clock: entry i is the last moment of warp i that happened before what this warp does now; its own entry is its own time, which goes on at everything
-    /// that orders memory. The last entry is the time of the copy engine (<c>cp.async.bulk</c>), which acts like a warp of its own.
+    /// Vector clock: entry i is the last moment of warp i that happened before what this warp does now; its own entry is its own time,
+    /// which goes on at everything that orders memory. The last entry is the time of the copy engine (<c>cp.async.bulk</c>), which acts
+    /// like a warp of its own.
     /// </summary>
     public uint[] Clock { get; }
 

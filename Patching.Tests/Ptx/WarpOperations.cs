@@ -15,8 +15,8 @@ internal enum VoteKind
 }
 
 /// <summary>
-/// <c>shfl.sync</c>. The clamp operand holds the mask of the segment in bits 8 to 12 and the last lane in bits 0 to 4. A lane whose source is outside of its segment
-/// keeps its own value; a source that does not take part is undefined, and faults.
+/// <c>shfl.sync</c>. The clamp operand holds the mask of the segment in bits 8 to 12 and the last lane in bits 0 to 4. A lane whose
+/// source is outside of its segment keeps its own value; a source that does not take part is undefined, and faults.
 /// </summary>
 internal sealed unsafe class Shuffle(
     ShuffleMode mode, Register r, Register? valid, Register a, Register b, Register c, Register members) : Operation

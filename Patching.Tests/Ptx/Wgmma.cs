@@ -34,7 +34,10 @@ internal sealed class WgmmaGroup(WgmmaStep step, int groups) : Operation
     }
 }
 
-/// <summary>A warp's products under way: their accumulators must not be used, and the shared memory they read must not change, before they are waited for.</summary>
+/// <summary>
+/// A warp's products under way: their accumulators must not be used, and the shared memory they read must not change, before they are
+/// waited for.
+/// </summary>
 internal sealed class WgmmaQueue
 {
     private readonly List<(int Group, Register[] Accumulators, List<int> Places)> _pending = [];
@@ -94,15 +97,17 @@ internal sealed class WgmmaQueue
 }
 
 /// <summary>
-/// <c>wgmma.mma_async.m64nNk16</c>: D = A B + D (or A B) for four warps, of which each computes rows 16 w to 16 w + 15 (w = warp % 4). In lane l, with g = l / 4 and t = l % 4, accumulator
-/// 4 j + 2 h + e is row g + 8 h and column 8 j + 2 t + e; A in registers is laid out as for <see cref="Mma"/>. Matrices in shared memory are described by 64 bits:
+/// <c>wgmma.mma_async.m64nNk16</c>: D = A B + D (or A B) for four warps, of which each computes rows 16 w to 16 w + 15 (w = warp % 4). In
+/// lane l, with g = l / 4 and t = l % 4, accumulator 4 j + 2 h + e is row g + 8 h and column 8 j + 2 t + e; A in registers is laid out as
+/// for <see cref="Mma"/>. Matrices in shared memory are described by 64 bits:
 /// <code>
 /// bits 0..13   address / 16          bits 16..29  leading offset / 16        bits 32..45  stride offset / 16
 /// bits 49..51  base offset (zero)    bits 62..63  0: no swizzle, 1: 128 bytes, 2: 64 bytes, 3: 32 bytes
 /// </code>
-/// With s = swizzle width in bytes (16 for none), element (r, k) of an operand whose rows run along K lies at 8-row group (r / 8) * stride + (r % 8) * s + 2 k (without swizzle:
-/// + (k / 8) * leading + 2 (k % 8)). Transposed, rows run along M or N: (r / (s / 2)) * leading + (k / 8) * stride + (k % 8) * s + 2 (r % (s / 2)); without swizzle the two
-/// offsets change places. The resulting address is then permuted as <see cref="TensorMap.Permute"/> does. (PTX ISA, "Shared Memory Matrix Layout"; CUTLASS, canonical layouts.)
+/// With s = swizzle width in bytes (16 for none), element (r, k) of an operand whose rows run along K lies at 8-row group (r / 8) *
+/// stride + (r % 8) * s + 2 k (without swizzle: + (k / 8) * leading + 2 (k % 8)). Transposed, rows run along M or N: (r / (s / 2)) *
+/// leading + (k / 8) * stride + (k % 8) * s + 2 (r % (s / 2)); without swizzle the two offsets change places. The resulting address is
+/// then permuted as <see cref="TensorMap.Permute"/> does. (PTX ISA, "Shared Memory Matrix Layout"; CUTLASS, canonical layouts.)
 /// </summary>
 internal sealed unsafe class Wgmma(Register[] d, Register[] a, Register b, Register scale, int columns) : Operation
 {
