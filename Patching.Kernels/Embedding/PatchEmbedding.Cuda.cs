@@ -29,7 +29,11 @@ public static partial class PatchEmbedding
             device.Stream, FlatLaunch.Groups(patches.Count, Threads * PiecesPerThread * PieceLength, Threads), patches.Pieces<byte>(), images.Bytes, table.Floats,
             new UnfoldShape
             {
-                Size = size, PatchSize = patchSize, Grid = size / patchSize, Count = checked((int)patches.Count), IsBFloat = isBFloat ? 1 : 0,
+                Size = size,
+                PatchSize = patchSize,
+                Grid = size / patchSize,
+                Count = checked((int)patches.Count),
+                IsBFloat = isBFloat ? 1 : 0,
                 Pieces = FlatLaunch.Pieces(patches.Count, PieceLength, patches.IsAligned(16)),
                 InWindows = size % PieceLength == 0 && patchSize % PieceLength == 0 && images.IsAligned(8) ? 1 : 0,
             });

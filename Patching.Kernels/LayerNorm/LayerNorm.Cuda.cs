@@ -51,7 +51,11 @@ public static partial class LayerNorm
             device.Stream, RowGroups(x.Rows, ForwardThreads), ys, mean.Exists ? mean.Floats : unused, rstd.Exists ? rstd.Floats : unused, xs, gammas, betas,
             new ForwardOptions
             {
-                Rows = x.Rows, Columns = x.Columns, Epsilon = epsilon, HasMean = mean.Exists ? 1 : 0, HasRstd = rstd.Exists ? 1 : 0,
+                Rows = x.Rows,
+                Columns = x.Columns,
+                Epsilon = epsilon,
+                HasMean = mean.Exists ? 1 : 0,
+                HasRstd = rstd.Exists ? 1 : 0,
             });
     }
 

@@ -42,7 +42,12 @@ public static partial class HeadLoss
             new NumberMatrix(head), labels.Ints, scratch.Floats,
             new LossOptions
             {
-                Batch = batch, Classes = head.Rows, Columns = features.Columns, Quads = (features.Columns + 3) / 4, Smoothing = smoothing, Scale = 1f / batch,
+                Batch = batch,
+                Classes = head.Rows,
+                Columns = features.Columns,
+                Quads = (features.Columns + 3) / 4,
+                Smoothing = smoothing,
+                Scale = 1f / batch,
             });
     }
 

@@ -29,8 +29,11 @@ public static partial class AdamW
             rounded.Exists ? rounded.Pieces<byte>() : p, clip.Exists ? clip.Floats : gradient.Floats, stored.Exists ? stored.Pieces<byte>() : p, known,
             new StepOptions
             {
-                Fours = FlatLaunch.Pieces(parameter.Count, 4, isAligned), Count = checked((int)parameter.Count),
-                HasRounded = rounded.Exists ? 1 : 0, HasClip = clip.Exists ? 1 : 0, HasStored = stored.Exists ? 1 : 0,
+                Fours = FlatLaunch.Pieces(parameter.Count, 4, isAligned),
+                Count = checked((int)parameter.Count),
+                HasRounded = rounded.Exists ? 1 : 0,
+                HasClip = clip.Exists ? 1 : 0,
+                HasStored = stored.Exists ? 1 : 0,
             });
     }
 
