@@ -30,10 +30,10 @@ internal sealed class CudaCommandTests
     public void PatchRunsInMixedPrecision()
     {
         string results = world["results.jsonl"], save = world["cuda"];
-        string[] common = ["--alpha", "0.5", "1", "--epochs", "1", "--batch-size", "12", "--warmup_length", "1"];
-        Outcome cuda = TinyWorld.Do(world.Patch([.. common, "--device", "cuda", "--precision", "bf16", "--save", save, "--results-db", results]));
+        string[] alphas = ["--alpha", "0.5", "1"], common = ["--epochs", "1", "--batch-size", "12", "--warmup_length", "1"];
+        Outcome cuda = TinyWorld.Do(world.Patch([.. alphas, .. common, "--device", "cuda", "--precision", "bf16", "--save", save, "--results-db", results]));
         Assert.That(driver?.LastFault, Is.Null);
-        Outcome host = TinyWorld.Do(world.Patch(common));
+        Outcome host = TinyWorld.Do(world.Patch([.. alphas, .. common]));
         Assert.That(cuda.OutputLines, Has.Length.EqualTo(host.OutputLines.Length));
 
         JsonElement[] lines = [.. File.ReadLines(results).Select(line => JsonDocument.Parse(line).RootElement)];
@@ -47,10 +47,10 @@ internal sealed class CudaCommandTests
         AssertSameDirection(Path.Combine(world.Save, "alpha=1"), Path.Combine(save, "alpha=1"));
 
         // The state on disk is that of any other run: the same command finds it complete, another precision is another fine-tune.
-        Outcome again = TinyWorld.Do(world.Patch([.. common, "--device", "cuda", "--save", save]));
+        Outcome again = TinyWorld.Do(world.Patch([.. alphas, .. common, "--device", "cuda", "--save", save]));
         Assert.That(again.Error, Does.Contain("fine-tune found complete"), "bf16 is the default on such a device");
         Assert.That(again.Output, Is.EqualTo(cuda.Output));
-        Outcome other = TinyWorld.Run(world.Patch([.. common, "--device", "cuda", "--precision", "fp32", "--save", save]));
+        Outcome other = TinyWorld.Run(world.Patch(["--alpha", "0.25", .. common, "--device", "cuda", "--precision", "fp32", "--save", save]));
         Assert.That((other.Code, other.ErrorLines.Length), Is.EqualTo((2, 1)));
         Assert.That(other.Error, Does.Contain("precision"));
     }
