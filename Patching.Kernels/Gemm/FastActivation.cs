@@ -3,7 +3,8 @@ using System.Runtime.CompilerServices;
 namespace Patching.Kernels;
 
 /// <summary>
-/// The activations as the epilogues of tensor-core kernels compute them: with the GPU's approximate powers of two and reciprocals (relative errors below 2^-22),
+/// The activations as the epilogues of tensor-core kernels compute them: with the GPU's approximate powers of two and reciprocals (relative errors below
+/// 2^-22),
 /// far below the rounding to bfloat16 that follows, and without a branch per element. The formulas are those of <see cref="Activation"/>.
 /// </summary>
 internal static class FastActivation

@@ -4,7 +4,8 @@ using ILGPU.Runtime;
 namespace Patching.Kernels;
 
 /// <content>
-/// The bfloat16 implementation for CUDA: kernels and how they are launched. Each of the three products has four kernels: one for each <see cref="TileSize"/>, and one
+/// The bfloat16 implementation for CUDA: kernels and how they are launched. Each of the three products has four kernels: one for each <see cref="TileSize"/>,
+/// and one
 /// for rows that are not aligned to 16 bytes. What they compute is in <c>Gemm.CudaProduct.cs</c> and <c>Gemm.CudaFinish.cs</c>.
 /// </content>
 public static partial class Gemm

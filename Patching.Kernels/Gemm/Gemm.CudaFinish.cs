@@ -5,8 +5,10 @@ namespace Patching.Kernels;
 
 /// <content>
 /// What happens to the sums of the tensor-core kernels before they reach global memory. The accumulators of <c>mma</c> lie two columns to a lane; written from
-/// there, a warp's store would touch eight rows with 16 bytes each, half of what memory moves at least, and 32 copies of this code, one per accumulator, would be
-/// compiled one after the other. So the tile goes through shared memory first (it costs as much as two and a half stages of the product) and comes back as rows:
+/// there, a warp's store would touch eight rows with 16 bytes each, half of what memory moves at least, and 32 copies of this code, one per accumulator,
+/// would be
+/// compiled one after the other. So the tile goes through shared memory first (it costs as much as two and a half stages of the product) and comes back as
+/// rows:
 /// 16 lanes hold 64 neighbouring columns, every load and store here covers whole 128-byte lines, and one loop with four rows in flight does it all.
 /// </content>
 public static partial class Gemm

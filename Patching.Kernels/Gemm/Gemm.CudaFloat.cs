@@ -118,7 +118,8 @@ public static partial class Gemm
         V7 = LoadNumber(matrix, first, limit, step, end, along, 7),
     };
 
-    // Neighbouring threads read neighbouring numbers: 16 steps of a line, or 128 lines of a step. Outside the matrix the nearest number is read and thrown away,
+    // Neighbouring threads read neighbouring numbers: 16 steps of a line, or 128 lines of a step. Outside the matrix the nearest number is read and thrown
+    // away,
     // which takes no branch.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static float LoadNumber(ArrayView<float> matrix, int first, int limit, int step, int end, bool along, int turn)

@@ -4,8 +4,10 @@ using ILGPU;
 namespace Patching.Kernels;
 
 /// <content>
-/// The product of one group of the bfloat16 kernels, on tensor cores. A group computes 128 x 256 sums (2 x 4 warps of 64 x 64), 128 x 128 (2 x 2 warps), or 64 x 64
-/// (four warps of 16 x 64): see <see cref="ProductSize"/>. The sum runs in stages of 32 steps through a ring of four in shared memory: while the tensor cores work on
+/// The product of one group of the bfloat16 kernels, on tensor cores. A group computes 128 x 256 sums (2 x 4 warps of 64 x 64), 128 x 128 (2 x 2 warps), or
+/// 64 x 64
+/// (four warps of 16 x 64): see <see cref="ProductSize"/>. The sum runs in stages of 32 steps through a ring of four in shared memory: while the tensor cores
+/// work on
 /// one, <c>cp.async</c> fills the others. See docs/tensor-cores.md.
 /// </content>
 public static partial class Gemm
@@ -80,8 +82,10 @@ public static partial class Gemm
         uint memory = SharedBase();
         int lane = Group.IdxX & 31, warp = Group.IdxX >> 5;
         int first = Grid.IdxZ * shape.StagesPerPart * OperandTile.Depth, end = Math.Min(first + shape.StagesPerPart * OperandTile.Depth, shape.K);
-        uint laneA = OperandTile.LaneOffset(lane, form.WarpRow(warp), form.Rows, isA: true, form.AAlong);
-        uint laneB = OperandTile.LaneOffset(lane, form.WarpColumn(warp) * WarpTile.Columns, form.Columns, isA: false, form.BAlong);
+        OperandTile.LaneOffsets laneA = OperandTile.Offsets(
+            lane, form.WarpRow(warp), form.Rows, isA: true, form.AAlong);
+        OperandTile.LaneOffsets laneB = OperandTile.Offsets(
+            lane, form.WarpColumn(warp) * WarpTile.Columns, form.Columns, isA: false, form.BAlong);
         WarpTile c = default;
         LineSums s = default;
 
@@ -131,7 +135,8 @@ public static partial class Gemm
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Fragments LoadFragments(uint stage, uint laneA, uint laneB, int half, ProductForm form)
+    private static Fragments LoadFragments(
+        uint stage, OperandTile.LaneOffsets laneA, OperandTile.LaneOffsets laneB, int half, ProductForm form)
     {
         uint tileB = stage + (uint)OperandTile.Bytes(form.Rows);
         Fragments f = default;
@@ -149,7 +154,8 @@ public static partial class Gemm
         return f;
     }
 
-    // A product with ones: the tensor core adds up the lines of A beside its real work, one or two instructions more to 32. Warps side by side have the same lines,
+    // A product with ones: the tensor core adds up the lines of A beside its real work, one or two instructions more to 32. Warps side by side have the same
+    // lines,
     // so each takes its share of them.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static LineSums AddLines(LineSums s, Fragments f, int warp, ProductForm form)

@@ -53,7 +53,8 @@ public static partial class Gemm
     }
 
     /// <summary>
-    /// Single-precision numbers of workspace with which <see cref="BackwardWeight"/> runs fastest for bfloat16 tensors of N rows, O outputs and I inputs; 0 where
+    /// Single-precision numbers of workspace with which <see cref="BackwardWeight"/> runs fastest for bfloat16 tensors of N rows, O outputs and I inputs; 0
+    /// where
     /// none would help.
     /// </summary>
     public static long WorkspaceLength(int rows, int outputs, int inputs)

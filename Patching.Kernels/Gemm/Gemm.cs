@@ -9,8 +9,8 @@ namespace Patching.Kernels;
 /// BackwardWeight  dw[O,I] += dy[N,O]T x[N,I],  dbias += column sums     both operands run across the sum ("TN")
 /// </code>
 /// Nine tenths of a transformer's arithmetic happens here. <c>Gemm.Portable.cs</c> says what is computed, <c>Gemm.Host.cs</c> how a
-/// processor does it fast, <c>Gemm.Cuda.cs</c> how tensor cores do: for matrices of bfloat16 numbers, on CUDA only. Sums are formed in a fixed order that depends on the shapes only: results are the same bits for any number of
-/// threads.
+/// processor does it fast, <c>Gemm.Cuda.cs</c> how tensor cores do: for matrices of bfloat16 numbers, on CUDA only. Sums are formed in a
+/// fixed order that depends on the shapes only: results are the same bits for any number of threads.
 /// </summary>
 public static partial class Gemm
 {

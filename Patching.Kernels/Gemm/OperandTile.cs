@@ -10,8 +10,10 @@ namespace Patching.Kernels;
 /// along   the sum runs along the matrix's rows     one line per row, 32 steps = 64 bytes = 4 pieces     piece p of line l at p ^ (l / 2 % 4)
 /// across  the sum runs across the matrix's rows    one step per row, 128 lines = 16 pieces              piece p of step k at p ^ (k % 8)
 /// </code>
-/// The exclusive or is what keeps shared memory fast. It serves 128 bytes at once, from 32 banks of 4 bytes; <c>ldmatrix</c> reads eight pieces of one column at
-/// once, and without the exchange they would lie 64 (or 256) bytes apart in two (or one) of the eight groups of banks. With it they lie in all eight; so do the pieces
+/// The exclusive or is what keeps shared memory fast. It serves 128 bytes at once, from 32 banks of 4 bytes; <c>ldmatrix</c> reads eight pieces of one column
+/// at
+/// once, and without the exchange they would lie 64 (or 256) bytes apart in two (or one) of the eight groups of banks. With it they lie in all eight; so do
+/// the pieces
 /// that eight neighbouring threads write.
 /// </summary>
 internal static class OperandTile
@@ -58,22 +60,38 @@ internal static class OperandTile
     }
 
     /// <summary>
-    /// Where this lane's address for <c>ldmatrix</c> lies in a tile, for the 16 lines from <paramref name="first"/> on and the first 16 steps; <see cref="Load"/>
-    /// goes on from there. The order of the four 8 x 8 matrices is that of the instruction's registers: A counts lines before steps, B steps before lines.
+    /// Where this lane's addresses for <c>ldmatrix</c> lie in a tile, for the lines from <paramref name="first"/> on. The order of the four 8 x 8 matrices is
+    /// that of
+    /// the instruction's registers: A counts lines before steps, B steps before lines.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static uint LaneOffset(int lane, int first, int lines, bool isA, bool along)
+    public static LaneOffsets Offsets(int lane, int first, int lines, bool isA, bool along)
     {
         int low = lane & 7, second = (lane >> 3) & 1, third = lane >> 4;
         int line = isA ? second : third, step = isA ? third : second;
-        return along ? AlongOffset(first + low + 8 * line, step) : AcrossOffset(low + 8 * step, first / PieceNumbers + line, lines);
+        uint at = along ? AlongOffset(first + low + 8 * line, step) : AcrossOffset(low + 8 * step, first / PieceNumbers + line, lines);
+        return along ? new(at, at ^ 32, 0, 0) : new(at, at ^ 32, at ^ 64, at ^ 96);
     }
 
     /// <summary>16 lines (block <paramref name="block"/> of 16 from the lane's first on) of 16 steps (the first or second half of the tile).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Word4 Load(uint tile, uint laneOffset, int block, int half, int lines, bool along) => along
-        ? TensorCore.LoadMatrices(tile + (laneOffset ^ (uint)(32 * half)) + (uint)(block * 16 * 2 * Depth))
-        : TensorCore.LoadMatricesTransposed(tile + (laneOffset ^ (uint)(32 * block)) + (uint)(half * 16 * 2 * lines));
+    public static Word4 Load(uint tile, LaneOffsets offsets, int block, int half, int lines, bool along)
+    {
+        if (along) return TensorCore.LoadMatrices(tile + (half == 0 ? offsets.O0 : offsets.O1) + (uint)(block * 16 * 2 * Depth));
+        uint offset = block == 0 ? offsets.O0 : block == 1 ? offsets.O1 : block == 2 ? offsets.O2 : offsets.O3;
+        return TensorCore.LoadMatricesTransposed(tile + offset + (uint)(half * 16 * 2 * lines));
+    }
+
+    /// <summary>
+    /// What of a lane's addresses is not a constant away: the exclusive or moves with the half of the tile where the sum runs along the rows, with the block
+    /// of 16
+    /// lines where it runs across them.
+    /// </summary>
+    /// <param name="O0">First half, or first block.</param>
+    /// <param name="O1">Second half, or second block.</param>
+    /// <param name="O2">Third block.</param>
+    /// <param name="O3">Fourth block.</param>
+    public readonly record struct LaneOffsets(uint O0, uint O1, uint O2, uint O3);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static uint AlongOffset(int line, int piece) => (uint)(line * 2 * Depth + ((piece ^ ((line >> 1) & 3)) << 4));

@@ -4,11 +4,15 @@ namespace Patching.Kernels;
 /// A product <c>C[M, N] = sum over K</c> on a GPU, and how it is cut into groups so that all multiprocessors have work. The figures are an H100's, on any GPU:
 /// the order of a sum, and with it the last bits of a result, should not depend on where it runs.
 /// <para>
-/// The unit of time is what tensor cores need for a stage (32 steps of the sum) of 128 x 256 sums. A wide group, alone on its multiprocessor, keeps them busy; two
-/// large groups of 128 x 128 do too, but read a third more from the L2 cache and take an estimated 1.2; one alone takes 0.7, because nobody works while it waits. L
+/// The unit of time is what tensor cores need for a stage (32 steps of the sum) of 128 x 256 sums. A wide group, alone on its multiprocessor, keeps them
+/// busy; two
+/// large groups of 128 x 128 do too, but read a third more from the L2 cache and take an estimated 1.2; one alone takes 0.7, because nobody works while it
+/// waits. L
 /// groups per multiprocessor take <see cref="TileSize.Turns"/>(L) times the stages of the sum and about eight more for filling the ring and writing the tile
-/// (a wide group twelve: nobody works meanwhile). An example, dw of ViT-B/32's attention output at batch 128, 768 x 768 with a sum over 6400 rows (200 stages): 36
-/// large tiles occupy 36 of 132 multiprocessors and take 0.7 (200 + 8) = 146. Divided in three, 108 groups take 0.7 (67 + 8) = 53, and adding up the parts 16 more.
+/// (a wide group twelve: nobody works meanwhile). An example, dw of ViT-B/32's attention output at batch 128, 768 x 768 with a sum over 6400 rows (200
+/// stages): 36
+/// large tiles occupy 36 of 132 multiprocessors and take 0.7 (200 + 8) = 146. Divided in three, 108 groups take 0.7 (67 + 8) = 53, and adding up the parts 16
+/// more.
 /// None of these times has been measured yet: no GPU was at hand.
 /// </para>
 /// </summary>
@@ -44,7 +48,8 @@ internal readonly record struct ProductSize(int M, int N, int K)
     }
 
     /// <summary>
-    /// In how many parts the sum is divided, each by groups of its own, when there is a workspace for their results: the number with the least estimated time. More
+    /// In how many parts the sum is divided, each by groups of its own, when there is a workspace for their results: the number with the least estimated
+    /// time. More
     /// parts must be worth it by a twentieth.
     /// </summary>
     public int Parts(TileSize tile)

@@ -4,7 +4,8 @@ namespace Patching.Kernels;
 
 /// <summary>
 /// The sums that a warp keeps in registers: 64 rows of 64 columns, 128 registers of each lane. A tile this large is what makes a tensor core fast: per step of
-/// 16 along the sum a warp reads 128 rows of 32 bytes from shared memory for 32 instructions of 4096 operations each. (Half as wide, it would read three quarters
+/// 16 along the sum a warp reads 128 rows of 32 bytes from shared memory for 32 instructions of 4096 operations each. (Half as wide, it would read three
+/// quarters
 /// as much for half the work, and shared memory would set the pace.)
 /// </summary>
 internal struct WarpTile
@@ -43,7 +44,8 @@ internal struct WarpTile
     }
 
     /// <summary>
-    /// Writes the first two blocks of rows (or the only one) to shared memory, row-major, 256 bytes per row, to be read with <see cref="Staged"/>. The instruction set
+    /// Writes the first two blocks of rows (or the only one) to shared memory, row-major, 256 bytes per row, to be read with <see cref="Staged"/>. The
+    /// instruction set
     /// spreads a row over the four lanes of a quad, two numbers each; global memory wants long rows. Columns are exchanged in groups of eight,
     /// <c>group ^ row % 4</c>, so that the 16 lanes whose words travel together (four rows) meet in no bank.
     /// </summary>
