@@ -18,7 +18,7 @@ internal sealed record GpuOptions
           --rounds N        measurements of each, engines taking turns; default 7
           --seconds S       least time of one measurement; default 0.2
           --minutes M       nothing new is begun after this; default 9
-          --peer FILE       our PyTorch script, peer_torch.py; "none" for no peer; default eng/peer_torch.py or the one beside the program
+          --peer FILE       our PyTorch script, peer_torch.py; "none" for no peer; default eng/peer_torch.py or the archive's
           --python FILE     default python3
           --device D        cuda or cpu (to try the command out); default cuda
           --out FOLDER      where the files go; default .
@@ -81,7 +81,8 @@ internal sealed record GpuOptions
 
     private static string? DefaultPeer()
     {
-        string[] candidates = [Path.Combine("eng", "peer_torch.py"), Path.Combine(AppContext.BaseDirectory, "peer_torch.py"), Path.Combine(AppContext.BaseDirectory, "..", "peer_torch.py")];
+        // In a checkout, and in the unpacked archive.
+        string[] candidates = [Path.Combine("eng", "peer_torch.py"), Path.Combine(AppContext.BaseDirectory, "..", "peer_torch.py")];
         return candidates.FirstOrDefault(File.Exists);
     }
 

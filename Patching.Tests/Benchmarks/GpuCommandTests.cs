@@ -31,7 +31,11 @@ internal sealed class GpuCommandTests
         foreach (GpuMeasurement row in step) Assert.That(row.Seconds, Has.Count.EqualTo(3), row.Engine);
         Assert.That(step[0].Median, Is.GreaterThan(0));
         Assert.That((step[1].Median, step[1].PeakBytes), Is.EqualTo((0.5, 1e9)));
-        string[] jobs = [.. File.ReadLines(log).Where(line => line.Contains("\"step\"", StringComparison.Ordinal)).Select(line => line.Contains("eager", StringComparison.Ordinal) ? "eager" : "compiled")];
+        string[] jobs =
+        [
+            .. File.ReadLines(log).Where(line => line.Contains("\"step\"", StringComparison.Ordinal))
+                .Select(line => line.Contains("eager", StringComparison.Ordinal) ? "eager" : "compiled"),
+        ];
         Assert.That(jobs, Is.EqualTo(["eager", "compiled", "eager", "compiled", "eager", "compiled"]));
         Assert.That(File.ReadAllText(Path.Combine(folder, "report.md")), Does.Contain("| fine-tune step, tiny | PyTorch eager bf16 |"));
     }

@@ -106,7 +106,8 @@ internal sealed class GoldenCudaTests : CudaKernelTest
         {
             float[] start = new float[spec.Length], gradient = tuner.Gradients[spec.Name].ToArray(), actual = tuner.Parameters[spec.Name].ToArray();
             run.Model.Checkpoint.Read(spec, start);
-            double[][] exact = [Precision.Wide(start), new double[spec.Length], new double[spec.Length]], plain = [Precision.Wide(start), new double[spec.Length], new double[spec.Length]];
+            double[][] exact = [Precision.Wide(start), new double[spec.Length], new double[spec.Length]];
+            double[][] plain = [Precision.Wide(start), new double[spec.Length], new double[spec.Length]];
             AdamWReference.Step<double>(exact, Precision.Wide(gradient), (float)clip, settings, 1);
             AdamWReference.Step<float>(plain, Precision.Wide(gradient), (float)clip, settings, 1);
             AssertAsGoodAsPlain(actual, exact[0], plain[0], spec.Name);
