@@ -64,7 +64,11 @@ internal static class AccuracyCheck
             }
             rows.Add(new GpuMeasurement
             {
-                Section = "losses", Model = model.Name, Name = $"batch {Batch}", Engine = $"{GpuMeasurement.Ours} {precision.Name()}", Values = losses,
+                Section = "losses",
+                Model = model.Name,
+                Name = $"batch {Batch}",
+                Engine = $"{GpuMeasurement.Ours} {precision.Name()}",
+                Values = losses,
             });
         }
         return rows;

@@ -72,7 +72,12 @@ internal static class KernelWork
         double operations = products * 2 * shape.Pairs * shape.Tokens * shape.Tokens * shape.HeadSize;
         JsonObject job = new()
         {
-            ["work"] = "attention", ["batch"] = batch, ["tokens"] = shape.Tokens, ["heads"] = shape.Heads, ["head_size"] = shape.HeadSize, ["backward"] = backward,
+            ["work"] = "attention",
+            ["batch"] = batch,
+            ["tokens"] = shape.Tokens,
+            ["heads"] = shape.Heads,
+            ["head_size"] = shape.HeadSize,
+            ["backward"] = backward,
         };
         return new GpuWork(
             "attention", model.Name, backward ? "forward and backward" : "forward", operations, null, device => PrepareAttention(device, shape, backward, type),
