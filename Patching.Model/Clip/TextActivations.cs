@@ -9,23 +9,25 @@ namespace Patching.Model.Clip;
 public sealed class TextActivations : IDisposable
 {
     private readonly ClipConfig config;
+    private readonly TowerPrecision precision;
     private Arena? owned;
 
-    private TextActivations(Arena arena, ClipConfig config, int batch, int tokens, bool training)
+    private TextActivations(Arena arena, ClipConfig config, int batch, int tokens, bool training, TowerPrecision precision)
     {
         this.config = config;
-        Shape = TowerShape.Text(config, batch, tokens);
+        this.precision = precision;
+        Shape = TowerShape.Text(config, batch, tokens, precision);
         Ids = arena.Take("ids", ElementType.Int32, batch, tokens);
         PooledRows = arena.Take("pooled_rows", ElementType.Int32, batch);
         Pooled = arena.Take("pooled", batch, Shape.Width);
-        PooledNormalized = arena.Take("pooled_normalized", batch, Shape.Width);
+        PooledNormalized = arena.Take("pooled_normalized", Shape.Operands, batch, Shape.Width);
         Features = arena.Take("features", batch, config.EmbeddingWidth);
         Work = BlockWorkspace.Take(arena, Shape, training);
         if (training)
         {
             PooledMean = arena.Take("pooled_mean", batch);
             PooledRstd = arena.Take("pooled_rstd", batch);
-            DPooled = arena.Take("d_pooled", batch, Shape.Width);
+            DPooled = arena.Take("d_pooled", Shape.Operands, batch, Shape.Width);
             DStream = arena.Take("d_stream", Shape.Rows, Shape.Width);
             Streams = [.. Enumerable.Range(0, Shape.Layers + 1).Select(layer => arena.Take($"stream{layer}", Shape.Rows, Shape.Width))];
             Blocks = [.. Enumerable.Range(0, Shape.Layers).Select(layer => BlockActivations.ForTraining(arena, $"block{layer}", Shape))];
@@ -41,7 +43,8 @@ public sealed class TextActivations : IDisposable
     private TextActivations(TextActivations full, int batch, int tokens)
     {
         config = full.config;
-        Shape = TowerShape.Text(config, batch, tokens);
+        precision = full.precision;
+        Shape = TowerShape.Text(config, batch, tokens, precision);
         Ids = full.Ids.Prefix(batch, tokens);
         PooledRows = full.PooledRows.Prefix(batch);
         Pooled = full.Pooled.Prefix(batch, Shape.Width);
@@ -62,19 +65,20 @@ public sealed class TextActivations : IDisposable
     /// <param name="batch">B, the most texts of a batch.</param>
     /// <param name="tokens">T, the most tokens of a text.</param>
     /// <param name="training">Whether backward will be called.</param>
+    /// <param name="precision">The arithmetic of the tower.</param>
     /// <exception cref="DeviceException">The device has not enough memory.</exception>
     public static TextActivations Allocate(
-        Device device, ClipConfig config, int batch, int tokens, bool training)
+        Device device, ClipConfig config, int batch, int tokens, bool training, TowerPrecision precision = TowerPrecision.Float32)
     {
         TextActivations? activations = null;
-        Arena arena = Arena.Allocate(device, "text activations", a => activations = new TextActivations(a, config, batch, tokens, training));
+        Arena arena = Arena.Allocate(device, "text activations", a => activations = new TextActivations(a, config, batch, tokens, training, precision));
         activations!.owned = arena;
         return activations;
     }
 
     /// <summary>Bytes that <see cref="Allocate"/> would take.</summary>
-    public static long BytesFor(ClipConfig config, int batch, int tokens, bool training) =>
-        Arena.Plan("text activations", a => _ = new TextActivations(a, config, batch, tokens, training)).Bytes;
+    public static long BytesFor(ClipConfig config, int batch, int tokens, bool training, TowerPrecision precision = TowerPrecision.Float32) =>
+        Arena.Plan("text activations", a => _ = new TextActivations(a, config, batch, tokens, training, precision)).Bytes;
 
     /// <summary>Token ids [B, T], what the caller fills before a forward pass.</summary>
     public Tensor Ids { get; }

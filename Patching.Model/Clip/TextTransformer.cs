@@ -11,15 +11,18 @@ public sealed class TextTransformer
     private readonly Device device;
     private readonly ClipConfig config;
     private readonly TextConfig text;
+    private readonly TowerPrecision precision;
 
     /// <summary>Prepares the tower for a device.</summary>
     /// <param name="device">Where to run.</param>
     /// <param name="config">The model.</param>
+    /// <param name="precision">The tower's arithmetic, that of the weights it will be given.</param>
     /// <exception cref="InputException">The model has no text tower.</exception>
-    public TextTransformer(Device device, ClipConfig config)
+    public TextTransformer(Device device, ClipConfig config, TowerPrecision precision = TowerPrecision.Float32)
     {
         this.device = device;
         this.config = config;
+        this.precision = precision;
         text = config.Text ?? throw new InputException("the model has no text tower, so no head can be built from class names; use a complete CLIP model");
     }
 
@@ -41,7 +44,7 @@ public sealed class TextTransformer
         {
             int[][] rows = [.. tokens.Skip(first).Take(batchSize)];
             int[] positions = [.. rows.Select(row => PoolingPosition(row))];
-            using TextActivations activations = TextActivations.Allocate(device, config, rows.Length, positions.Max() + 1, training: false);
+            using TextActivations activations = TextActivations.Allocate(device, config, rows.Length, positions.Max() + 1, training: false, precision);
             activations.Fill(rows, positions);
             Forward(weights, activations);
             activations.Features.CopyTo(features.AsSpan(first * config.EmbeddingWidth, rows.Length * config.EmbeddingWidth));
@@ -78,13 +81,13 @@ public sealed class TextTransformer
     public void Backward(TextParameters weights, TextParameters gradients, TextActivations activations, Tensor dFeatures)
     {
         TextActivations a = activations;
-        LinearLayer.BackwardWeight(device, gradients.Projection, dFeatures, a.PooledNormalized);
+        LinearLayer.BackwardWeight(device, gradients.Projection, dFeatures, a.PooledNormalized, a.Work.Partials);
         Gemm.BackwardInput(device, a.DPooled, dFeatures, weights.Projection.Weight);
         // PooledNormalized has been used for the last time; LayerNorm's gradient takes its place.
         LayerNorm.Backward(
             device, a.PooledNormalized, gradients.LnFinalWeight, gradients.LnFinalBias, a.DPooled, a.Pooled, weights.LnFinalWeight, a.PooledMean, a.PooledRstd,
-            accumulate: false);
-        RowSelection.Scatter(device, a.DStream, a.PooledNormalized, a.PooledRows);
+            accumulate: false, scratch: a.Work.NormScratch);
+        RowSelection.Scatter(device, a.DStream, a.PooledNormalized, a.PooledRows, a.Work.DStreamRounded);
         for (int layer = text.Layers - 1; layer >= 0; layer--)
             TransformerBlock.Backward(device, a.DStream, a.Streams[layer], weights.Blocks[layer], gradients.Blocks[layer], a.Blocks[layer], a.Work, a.Shape);
         TokenEmbedding.Backward(device, gradients.TokenTable, gradients.Positions.SliceRows(0, a.Shape.Tokens), a.DStream, a.Ids);
