@@ -1,6 +1,7 @@
 using System.Reflection;
 using BenchmarkDotNet.Running;
 using Patching.Benchmarks.EndToEnd;
+using Patching.Benchmarks.Kernels;
 
 namespace Patching.Benchmarks;
 
@@ -10,6 +11,7 @@ internal static class Program
     private const string Usage = """
         usage:
           kernels [BenchmarkDotNet arguments]   kernels one by one, e.g. kernels --filter '*Gemm*'
+          gemm [rounds]                         every linear layer of real models as % of peak, one table
           host [options]                        inference and fine-tuning on the processor, against peers when built with -p:Peers=true
         """;
 
@@ -21,6 +23,8 @@ internal static class Program
             case "kernels":
                 BenchmarkSwitcher.FromAssembly(Assembly.GetExecutingAssembly()).Run(rest);
                 return 0;
+            case "gemm":
+                return GemmTable.Run(rest);
             case "host":
                 return HostCommand.Run(rest);
             case WorkerJob.Verb:
