@@ -2,6 +2,7 @@ using System.Reflection;
 using BenchmarkDotNet.Running;
 using Patching.Benchmarks.EndToEnd;
 using Patching.Benchmarks.Gpu;
+using Patching.Benchmarks.Kernels;
 
 namespace Patching.Benchmarks;
 
@@ -11,6 +12,7 @@ internal static class Program
     private const string Usage = """
         usage:
           kernels [BenchmarkDotNet arguments]   kernels one by one, e.g. kernels --filter '*Gemm*'
+          gemm [rounds]                         every linear layer of real models as % of peak, one table
           host [options]                        inference and fine-tuning on the processor, against peers when built with -p:Peers=true
           gpu [options]                         kernels, accuracy and the whole engine on a GPU, beside PyTorch
         """;
@@ -23,6 +25,8 @@ internal static class Program
             case "kernels":
                 BenchmarkSwitcher.FromAssembly(Assembly.GetExecutingAssembly()).Run(rest);
                 return 0;
+            case "gemm":
+                return GemmTable.Run(rest);
             case "host":
                 return HostCommand.Run(rest);
             case "gpu":
