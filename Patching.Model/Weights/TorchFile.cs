@@ -114,8 +114,7 @@ public sealed class TorchFile : TensorFile
         }
     }
 
-    // A safetensors file begins with the length of its header; one that began with these bytes would have a header of at least 600 bytes
-    // whose third byte is no opening brace either way.
+    // A safetensors file whose header has 640 to 1535 bytes may begin with the same two bytes, but its ninth is a brace.
     private static bool IsPickle(ReadOnlySpan<byte> start) => start is [0x80, >= 2 and <= 5, ..] && !(start.Length > 8 && start[8] == '{');
 
     private static bool IsTar(ReadOnlySpan<byte> start) => start.Length > 262 && start.Slice(257, 5).SequenceEqual("ustar"u8);
