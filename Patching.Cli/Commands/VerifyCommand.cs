@@ -14,7 +14,8 @@ internal static class VerifyCommand
 
     public static Command Create()
     {
-        Command command = new("verify", "Reads every value of a checkpoint: hashes, NaN, infinities, all-zero tensors, shapes against the architecture. Exit code 2 if it is not usable.")
+        Command command = new(
+            "verify", "Reads every value of a checkpoint: hashes, NaN, all-zero tensors, shapes against the architecture. Exit code 2 if unusable.")
         {
             Model, CommonOptions.Activation,
         };
@@ -30,9 +31,14 @@ internal static class VerifyCommand
         output.WriteLine($"container   {survey.Container}");
         foreach (string note in survey.Notes) output.WriteLine($"note        {note}");
         output.WriteLine(Text($"tensors     {survey.Tensors.Length}: {TensorSurvey.Types(survey.Tensors.Select(tensor => tensor.Entry))}"));
-        output.WriteLine(Text($"parameters  {survey.Tensors.Where(tensor => TensorEntry.IsFloat(tensor.Entry.DType)).Sum(tensor => tensor.Entry.Elements):N0}"));
+        long parameters = survey.Tensors.Where(tensor => TensorEntry.IsFloat(tensor.Entry.DType)).Sum(tensor => tensor.Entry.Elements);
+        output.WriteLine(Text($"parameters  {parameters:N0}"));
         if (survey.Config is { Vision: VisionConfig vision } config)
-            output.WriteLine(Text($"image tower {vision.ImageSize} px, patch {vision.PatchSize}, width {vision.Width}, {vision.Layers} layers; text tower {(config.Text is null ? "none" : "present")}"));
+        {
+            string text = config.Text is null ? "none" : "present";
+            output.WriteLine(Text(
+                $"image tower {vision.ImageSize} px, patch {vision.PatchSize}, width {vision.Width}, {vision.Layers} layers; text tower {text}"));
+        }
         output.WriteLine();
         foreach (TensorFinding tensor in survey.Tensors) output.WriteLine(Line(tensor));
         if (survey.Problems.Length == 0)
@@ -50,7 +56,8 @@ internal static class VerifyCommand
         if (tensor.Infinite > 0) remarks.Add(Text($"{tensor.Infinite} infinite"));
         if (tensor.IsZero) remarks.Add("all zero");
         if (tensor.Remark.Length > 0) remarks.Add(tensor.Remark);
-        return $"{tensor.Entry.DType,-5}{tensor.Entry.ShapeText,-22}{tensor.ShownName}{(remarks.Count > 0 ? "  ! " : "")}{string.Join(", ", remarks)}";
+        string remark = remarks.Count > 0 ? $"  ! {string.Join(", ", remarks)}" : "";
+        return $"{tensor.Entry.DType,-5}{tensor.Entry.ShapeText,-22}{tensor.ShownName}{remark}";
     }
 
     private static string Hash(string path)

@@ -1,6 +1,7 @@
 namespace Patching.Model.Pickle;
 
-/// <summary>The instructions of Python's pickle protocols 2 to 5 that plain data and PyTorch's files need, named as Python names them.</summary>
+/// <summary>The instructions of Python's pickle protocols 2 to 5 that plain data and PyTorch's files need, named as Python names
+/// them.</summary>
 internal enum PickleOpcode : byte
 {
     Mark = (byte)'(', Stop = (byte)'.', Pop = (byte)'0', PopMark = (byte)'1', Dup = (byte)'2', BinFloat = (byte)'G', BinInt = (byte)'J',

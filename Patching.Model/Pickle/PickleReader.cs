@@ -9,8 +9,8 @@ namespace Patching.Model.Pickle;
 /// <see cref="PickleVocabulary"/> makes of the names in the file.
 /// </summary>
 /// <remarks>
-/// A pickle is a program for a stack machine, and Python's own reader lets it call anything that can be imported. This machine has no way to
-/// call anything: names are handed to the vocabulary, which knows a few constructors, builds data for them, and refuses the rest; every
+/// A pickle is a program for a stack machine, and Python's own reader lets it call anything that can be imported. This machine has no way
+/// to call anything: names are handed to the vocabulary, which knows a few constructors, builds data for them, and refuses the rest; every
 /// opcode outside the list is refused too. Every length is checked against the bytes that are left before it is used, the number of steps
 /// is bounded, and the stack and the memo cannot outgrow the file. Results are <see cref="Dictionary{TKey,TValue}"/> of string to object
 /// (entries under numbers or tuples are dropped, the same key twice is refused), <see cref="List{T}"/> (lists and sets), object arrays
@@ -46,7 +46,8 @@ internal sealed class PickleReader
     /// <param name="bytes">Its whole content; results keep slices of it.</param>
     /// <param name="vocabulary">What names mean.</param>
     /// <exception cref="InputException">The bytes are not a pickle, or one that asks for something that is refused.</exception>
-    public static object? Read(string path, ReadOnlyMemory<byte> bytes, PickleVocabulary vocabulary) => Read(path, bytes, vocabulary, out _);
+    public static object? Read(string path, ReadOnlyMemory<byte> bytes, PickleVocabulary vocabulary) =>
+        Read(path, bytes, vocabulary, out _);
 
     /// <summary>Reads the object of a pickle that other bytes follow.</summary>
     /// <param name="path">Name of the file for messages.</param>
@@ -171,7 +172,8 @@ internal sealed class PickleReader
         }
     }
 
-    private object?[] Arguments(object? value) => value as object?[] ?? throw Refuse("a constructor is called without a tuple of arguments");
+    private object?[] Arguments(object? value) =>
+        value as object?[] ?? throw Refuse("a constructor is called without a tuple of arguments");
 
     /// <summary>The bytes that Python 3 writes into protocol 2 as a text: <c>_codecs.encode(text, 'latin1')</c>.</summary>
     public object EncodeLatin1(string text)
@@ -275,7 +277,9 @@ internal sealed class PickleReader
     }
 
     private string Unicode(ulong length) =>
-        length <= LongestText ? Encoding.UTF8.GetString(Take(length).Span) : throw Refuse($"a text of {length} bytes is longer than any that is needed");
+        length <= LongestText
+            ? Encoding.UTF8.GetString(Take(length).Span)
+            : throw Refuse($"a text of {length} bytes is longer than any that is needed");
 
     private string Line()
     {

@@ -10,7 +10,8 @@ namespace Patching.Model.Weights;
 /// <param name="Command">The command line, for the metadata.</param>
 /// <param name="Overwrite">Whether an existing target may be replaced.</param>
 public sealed record ConversionSettings(
-    SafetensorsType? Type = null, CheckpointNaming? Naming = null, ActivationKind? Activation = null, string? Tokenizer = null, string? Command = null, bool Overwrite = false);
+    SafetensorsType? Type = null, CheckpointNaming? Naming = null, ActivationKind? Activation = null, string? Tokenizer = null,
+    string? Command = null, bool Overwrite = false);
 
 /// <summary>What a conversion wrote.</summary>
 /// <param name="Type">Element type of the tensors.</param>
@@ -36,7 +37,8 @@ public static class CheckpointConversion
     /// <param name="source">What <see cref="ClipCheckpoint.Open"/> takes.</param>
     /// <param name="target">A file if it ends in <c>.safetensors</c>, else a folder.</param>
     /// <param name="settings">How to write it.</param>
-    /// <exception cref="InputException">The source cannot be used, the target cannot be written, or a value does not fit the type.</exception>
+    /// <exception cref="InputException">The source cannot be used, the target cannot be written, or a value does not fit the
+    /// type.</exception>
     public static ConversionResult Run(string source, string target, ConversionSettings settings)
     {
         bool isFile = target.EndsWith(FileExtension, StringComparison.Ordinal);
@@ -45,7 +47,8 @@ public static class CheckpointConversion
             throw new InputException($"{target}: Hugging Face's names need a folder, because config.json belongs to them; name a folder");
         if (!isFile) CheckpointWriter.RequireReplaceable(target, settings.Overwrite);
         else if (Directory.Exists(target)) throw new InputException($"{target}: is a folder; name a file to be created");
-        else if (File.Exists(target) && !settings.Overwrite) throw new InputException($"{target}: exists already; name another file or give --overwrite");
+        else if (File.Exists(target) && !settings.Overwrite)
+            throw new InputException($"{target}: exists already; name another file or give --overwrite");
         using ClipCheckpoint checkpoint = ClipCheckpoint.Open(source, settings.Activation);
         SafetensorsType type = settings.Type ?? CommonType(checkpoint);
         Dictionary<string, string> metadata = new(checkpoint.Metadata, StringComparer.Ordinal)
@@ -55,8 +58,12 @@ public static class CheckpointConversion
         };
         if (settings.Command is { } command) metadata["command"] = command;
         string? tokenizer = settings.Tokenizer ?? checkpoint.TokenizerDirectory;
-        if (isFile) CheckpointWriter.SaveFile(target, checkpoint.Config, checkpoint.Preprocess, checkpoint.Read, type, metadata, settings.Overwrite);
-        else CheckpointWriter.Save(target, checkpoint.Config, checkpoint.Preprocess, checkpoint.Read, naming, type, metadata, tokenizer, settings.Overwrite);
+        if (isFile)
+            CheckpointWriter.SaveFile(
+                target, checkpoint.Config, checkpoint.Preprocess, checkpoint.Read, type, metadata, settings.Overwrite);
+        else
+            CheckpointWriter.Save(
+                target, checkpoint.Config, checkpoint.Preprocess, checkpoint.Read, naming, type, metadata, tokenizer, settings.Overwrite);
         return new ConversionResult(type, naming, !isFile && tokenizer is not null);
     }
 

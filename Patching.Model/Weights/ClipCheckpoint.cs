@@ -7,8 +7,8 @@ using Patching.Model.Clip;
 namespace Patching.Model.Weights;
 
 /// <summary>
-/// A CLIP checkpoint on disk: a model directory or a single file, in any container that <see cref="TensorFile"/> reads. Opening checks everything but the values; the
-/// values are read parameter by parameter, in the canonical layout of <see cref="ParameterTable"/>, and must be finite.
+/// A CLIP checkpoint on disk: a model directory or a single file, in any container that <see cref="TensorFile"/> reads. Opening checks
+/// everything but the values; the values are read parameter by parameter, in the canonical layout of <see cref="ParameterTable"/>, and must be finite.
 /// </summary>
 /// <remarks>
 /// <para>Where the architecture comes from: <c>config.json</c> of the directory (also beside a single file with Hugging Face names); else
@@ -164,11 +164,13 @@ public sealed class ClipCheckpoint : IDisposable
         if (!Directory.Exists(path)) return TensorFile.Open(path);
         string? weights = WeightsFiles.Select(name => System.IO.Path.Combine(path, name)).FirstOrDefault(File.Exists);
         if (weights is null)
-            throw new InputException($"{path}: holds no {WeightsFile}; give a model directory ({string.Join(", ", WeightsFiles)}) or a checkpoint file");
+            throw new InputException(
+                $"{path}: holds no {WeightsFile}; give a model directory ({string.Join(", ", WeightsFiles)}) or a checkpoint file");
         return TensorFile.Open(weights);
     }
 
-    /// <summary>A file beside the weights; null where it is not looked for: what surrounds a lone OpenAI-named file may belong to anything.</summary>
+    /// <summary>A file beside the weights; null where it is not looked for: what surrounds a lone OpenAI-named file may belong to
+    /// anything.</summary>
     private static string? Sidecar(string path, TensorFile file, CheckpointNaming naming, string name) =>
         Directory.Exists(path) || naming == CheckpointNaming.HuggingFace
             ? System.IO.Path.Combine(System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(file.Path))!, name)

@@ -68,7 +68,8 @@ internal sealed unsafe class MappedFile : IDisposable
         return new ReadOnlySpan<byte>(_start + offset, length);
     }
 
-    /// <summary>The same as memory that can be kept until the file is disposed; at most 2 GiB from the offset, as much as there is.</summary>
+    /// <summary>The same as memory that can be kept until the file is disposed; at most 2 GiB from the offset, as much as there
+    /// is.</summary>
     public ReadOnlyMemory<byte> Memory(long offset, long length) => new Window(this, offset, (int)Math.Min(length, int.MaxValue)).Memory;
 
     /// <summary>Where in the file a part lies that came from <see cref="Memory"/>; null for other memory.</summary>

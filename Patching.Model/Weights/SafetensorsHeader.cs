@@ -114,7 +114,8 @@ internal sealed class SafetensorsHeader
     {
         long position = _dataOffset;
         string previous = "";
-        foreach (SafetensorsEntry entry in _tensors.Values.Cast<SafetensorsEntry>().OrderBy(entry => entry.Offset).ThenBy(entry => entry.Length))
+        foreach (SafetensorsEntry entry in _tensors.Values.Cast<SafetensorsEntry>()
+            .OrderBy(entry => entry.Offset).ThenBy(entry => entry.Length))
         {
             if (entry.Offset < position)
                 throw WrongTensor(entry.Name, $"overlaps tensor '{HostileText.Show(previous)}'; the file is damaged");

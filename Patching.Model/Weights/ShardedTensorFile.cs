@@ -30,7 +30,8 @@ public sealed class ShardedTensorFile : TensorFile
             foreach ((string tensor, string shard) in map) Place(tensor, shard);
             foreach ((string name, TensorFile shard) in _shards)
                 if (shard.Tensors.Keys.FirstOrDefault(tensor => map.GetValueOrDefault(tensor) != name) is { } unlisted)
-                    throw Wrong($"does not list tensor '{HostileText.Show(unlisted)}' of {HostileText.Show(name)}; the files do not belong together");
+                    throw Wrong(
+                        $"does not list tensor '{HostileText.Show(unlisted)}' of {HostileText.Show(name)}; the files do not belong together");
         }
         catch
         {
@@ -74,8 +75,10 @@ public sealed class ShardedTensorFile : TensorFile
         if (file.Length > MaxIndexBytes) throw Wrong($"has {file.Length} bytes, too many for an index");
         try
         {
-            using var document = JsonDocument.Parse(file.Memory(0, file.Length), new JsonDocumentOptions { AllowDuplicateProperties = false });
-            if (document.RootElement.ValueKind != JsonValueKind.Object || !document.RootElement.TryGetProperty("weight_map", out JsonElement map)
+            using var document =
+                JsonDocument.Parse(file.Memory(0, file.Length), new JsonDocumentOptions { AllowDuplicateProperties = false });
+            if (document.RootElement.ValueKind != JsonValueKind.Object
+                || !document.RootElement.TryGetProperty("weight_map", out JsonElement map)
                 || map.ValueKind != JsonValueKind.Object)
                 throw Wrong("has no object 'weight_map'; it is no index of weights");
             var files = new Dictionary<string, string>(StringComparer.Ordinal);
@@ -83,7 +86,9 @@ public sealed class ShardedTensorFile : TensorFile
             {
                 string? name = tensor.Value.ValueKind == JsonValueKind.String ? tensor.Value.GetString() : null;
                 if (name is null || !IsPlain(name))
-                    throw Wrong($"places tensor '{HostileText.Show(tensor.Name)}' in '{HostileText.Show(name ?? tensor.Value.GetRawText())}', which is no name of a file beside it");
+                    throw Wrong(
+                        $"places tensor '{HostileText.Show(tensor.Name)}' in '{HostileText.Show(name ?? tensor.Value.GetRawText())}'"
+                        + ", which is no name of a file beside it");
                 files.Add(tensor.Name, name);
             }
             return files.Count > 0 ? files : throw Wrong("lists no tensors");
@@ -96,14 +101,16 @@ public sealed class ShardedTensorFile : TensorFile
 
     /// <summary>A name without folders, of a container that is no index itself.</summary>
     private static bool IsPlain(string name) =>
-        name.Length is > 0 and <= 255 && !name.AsSpan().ContainsAny("/\\:\0") && name is not ("." or "..") && !name.EndsWith(IndexSuffix, StringComparison.Ordinal);
+        name.Length is > 0 and <= 255 && !name.AsSpan().ContainsAny("/\\:\0") && name is not ("." or "..")
+            && !name.EndsWith(IndexSuffix, StringComparison.Ordinal);
 
     private void RequireFiles(string folder, string[] names)
     {
         if (names.Length > MaxShards) throw Wrong($"names {names.Length} files; {MaxShards} are allowed");
         string[] missing = [.. names.Where(name => !File.Exists(System.IO.Path.Combine(folder, name)))];
         if (missing.Length > 0)
-            throw Wrong($"{missing.Length} of its {names.Length} files are missing: {string.Join(", ", missing.Take(20).Select(HostileText.Show))}");
+            throw Wrong(
+                $"{missing.Length} of its {names.Length} files are missing: {string.Join(", ", missing.Take(20).Select(HostileText.Show))}");
         foreach (string name in names) _shards.Add(name, TensorFile.Open(System.IO.Path.Combine(folder, name)));
     }
 

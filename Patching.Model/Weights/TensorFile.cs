@@ -34,7 +34,8 @@ public abstract class TensorFile : IDisposable
     public virtual ImmutableArray<string> Notes => [];
 
     /// <summary>Opens a file of any known kind, told by its first bytes.</summary>
-    /// <exception cref="InputException">The file cannot be read, is of no known kind or not valid; the message says why in one line.</exception>
+    /// <exception cref="InputException">The file cannot be read, is of no known kind or not valid; the message says why in one
+    /// line.</exception>
     public static TensorFile Open(string path)
     {
         if (path.EndsWith(ShardedTensorFile.IndexSuffix, StringComparison.Ordinal)) return ShardedTensorFile.Open(path);
@@ -97,5 +98,7 @@ public abstract class TensorFile : IDisposable
     internal abstract ReadOnlySpan<byte> Elements(TensorEntry entry, long first, int count, Span<byte> scratch);
 
     private protected TensorEntry Find(string name) =>
-        Tensors.TryGetValue(name, out TensorEntry? entry) ? entry : throw new ArgumentException($"{Path} has no tensor {name}", nameof(name));
+        Tensors.TryGetValue(name, out TensorEntry? entry)
+            ? entry
+            : throw new ArgumentException($"{Path} has no tensor {name}", nameof(name));
 }

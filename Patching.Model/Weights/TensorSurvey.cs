@@ -69,10 +69,13 @@ public sealed class TensorSurvey
         Expectation expectation = Expect(path, file, activation, problems);
         float[] buffer = new float[1 << 16];
         ImmutableArray<TensorFinding> tensors =
-            [.. file.Tensors.Values.OrderBy(entry => entry.Name, StringComparer.Ordinal).Select(entry => Examine(file, entry, buffer, Remark(entry, expectation)))];
+            [.. file.Tensors.Values.OrderBy(entry => entry.Name, StringComparer.Ordinal)
+                .Select(entry => Examine(file, entry, buffer, Remark(entry, expectation)))];
         TensorFinding[] broken = [.. tensors.Where(tensor => tensor.NaN + tensor.Infinite > 0)];
         if (broken.Length > 0)
-            problems.Add($"{broken.Length} tensors hold NaN or infinite values: {string.Join(", ", broken.Take(MaxListed).Select(tensor => tensor.ShownName))}");
+            problems.Add(
+                $"{broken.Length} tensors hold NaN or infinite values: "
+                + string.Join(", ", broken.Take(MaxListed).Select(tensor => tensor.ShownName)));
         return new TensorSurvey(file, tensors, expectation.Config, [.. problems]);
     }
 
@@ -102,7 +105,8 @@ public sealed class TensorSurvey
     private static string Remark(TensorEntry entry, Expectation expectation)
     {
         if (expectation.Config is null) return "";
-        if (!expectation.Shapes.TryGetValue(entry.Name, out ImmutableArray<int> shape)) return expectation.IsBuffer(entry.Name) ? "not used" : "unexpected";
+        if (!expectation.Shapes.TryGetValue(entry.Name, out ImmutableArray<int> shape))
+            return expectation.IsBuffer(entry.Name) ? "not used" : "unexpected";
         return entry.Shape.SequenceEqual(shape.Select(size => (long)size)) ? "" : $"expected [{string.Join(", ", shape)}]";
     }
 

@@ -36,7 +36,8 @@ public sealed class TorchFile : TensorFile
             _tensors.Add(name, entry);
         }
         if (bytes > (Int128)file.Length * MostUses)
-            throw new InputException($"{file.Path}: its tensors have {bytes} bytes and the file {file.Length}: the same data is used over and over");
+            throw new InputException(
+                $"{file.Path}: its tensors have {bytes} bytes and the file {file.Length}: the same data is used over and over");
         Notes = [.. found.Notes];
         Metadata = found.Activation is { } activation
             ? new Dictionary<string, string> { [ClipCheckpoint.ActivationKey] = activation }
@@ -56,7 +57,8 @@ public sealed class TorchFile : TensorFile
     public override ImmutableArray<string> Notes { get; }
 
     /// <summary>Opens a file, reads its pickle as data and checks every tensor against the file.</summary>
-    /// <exception cref="InputException">The file cannot be read, is damaged, or asks for code to be run; the message says which.</exception>
+    /// <exception cref="InputException">The file cannot be read, is damaged, or asks for code to be run; the message says
+    /// which.</exception>
     public static new TorchFile Open(string path)
     {
         MappedFile file = MappedFile.Open(path);
@@ -123,10 +125,14 @@ public sealed class TorchFile : TensorFile
     {
         ReadOnlySpan<byte> start = file.Span(0, (int)Math.Min(file.Length, 512));
         if (start.StartsWith(ZipDirectory.Magic)) return ReadArchive(file);
-        if (IsTar(start)) throw new InputException($"{file.Path}: is a tar archive; those of PyTorch before 0.4 are not supported, load and save it with a newer version");
-        if (start.StartsWith(TorchStream.Magic)) return ("PyTorch stream (before 1.6)", TorchStream.Read(file, 0, file.Length, isNested: false));
+        if (IsTar(start))
+            throw new InputException(
+                $"{file.Path}: is a tar archive; those of PyTorch before 0.4 are not supported, load and save it with a newer version");
+        if (start.StartsWith(TorchStream.Magic))
+            return ("PyTorch stream (before 1.6)", TorchStream.Read(file, 0, file.Length, isNested: false));
         object? root = PickleReader.Read(file.Path, file.Memory(0, file.Length), new TorchVocabulary(file), out int length);
-        if (length != file.Length) throw new InputException($"{file.Path}: has {file.Length - length} bytes after its pickle; it is damaged");
+        if (length != file.Length)
+            throw new InputException($"{file.Path}: has {file.Length - length} bytes after its pickle; it is damaged");
         return ("Python pickle", root);
     }
 
@@ -134,7 +140,8 @@ public sealed class TorchFile : TensorFile
     private static (string Container, object? Root) ReadArchive(MappedFile file)
     {
         ZipDirectory archive = ZipDirectory.Read(file);
-        string[] pickles = [.. archive.Entries.Keys.Where(name => name.EndsWith("/data.pkl", StringComparison.Ordinal) && name.Count(c => c == '/') == 1)];
+        string[] pickles = [.. archive.Entries.Keys.Where(name =>
+            name.EndsWith("/data.pkl", StringComparison.Ordinal) && name.Count(c => c == '/') == 1)];
         if (pickles.Length != 1)
             throw new InputException($"{file.Path}: is a zip archive with {pickles.Length} entries NAME/data.pkl; PyTorch's have one");
         string root = pickles[0][..^"data.pkl".Length];
@@ -142,10 +149,12 @@ public sealed class TorchFile : TensorFile
         {
             string order = Encoding.Latin1.GetString(archive.Unpack(byteOrder, 16).Span).Trim();
             if (order != "little")
-                throw new InputException($"{file.Path}: its byte order is '{HostileText.Show(order)}', only 'little' is supported; save it again on a common machine");
+                throw new InputException(
+                    $"{file.Path}: its byte order is '{HostileText.Show(order)}', only 'little' is supported; save it again on a common machine");
         }
         var vocabulary = new TorchVocabulary(file);
-        object? value = PickleReader.Read($"{file.Path} (data.pkl)", archive.Unpack(archive.Entries[pickles[0]], LongestPickle), vocabulary);
+        object? value =
+            PickleReader.Read($"{file.Path} (data.pkl)", archive.Unpack(archive.Entries[pickles[0]], LongestPickle), vocabulary);
         foreach (TorchStorage storage in vocabulary.Storages.Values) Place(file, archive, $"{root}data/{storage.Key}", storage);
         bool isScript = archive.Entries.Keys.Any(name => name.StartsWith($"{root}code/", StringComparison.Ordinal));
         return (isScript ? "TorchScript archive (its code is ignored)" : "PyTorch archive", value);
@@ -154,12 +163,16 @@ public sealed class TorchFile : TensorFile
     private static void Place(MappedFile file, ZipDirectory archive, string name, TorchStorage storage)
     {
         if (!archive.Entries.TryGetValue(name, out ZipEntry? entry))
-            throw new InputException($"{file.Path}: has no entry '{HostileText.Show(name)}', which its data.pkl refers to; the file is damaged");
+            throw new InputException(
+                $"{file.Path}: has no entry '{HostileText.Show(name)}', which its data.pkl refers to; the file is damaged");
         if (entry.Compressed)
-            throw new InputException($"{file.Path}: its entry '{HostileText.Show(name)}' is compressed, which PyTorch never does; unpack the archive and zip it without compression (zip -0)");
+            throw new InputException(
+                $"{file.Path}: its entry '{HostileText.Show(name)}' is compressed, which PyTorch never does;"
+                + " unpack the archive and zip it without compression (zip -0)");
         if (entry.Length != storage.Length)
             throw new InputException(string.Create(
-                CultureInfo.InvariantCulture, $"{file.Path}: its entry '{HostileText.Show(name)}' has {entry.Length} bytes, but data.pkl needs {storage.Length}; the file is damaged"));
+                CultureInfo.InvariantCulture,
+                $"{file.Path}: its entry '{HostileText.Show(name)}' has {entry.Length} bytes, but data.pkl needs {storage.Length}; the file is damaged"));
         storage.Offset = entry.Offset;
     }
 

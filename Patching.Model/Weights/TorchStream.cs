@@ -24,7 +24,8 @@ internal static class TorchStream
     public static object? Read(MappedFile file, long start, long length, bool isNested)
     {
         long position = start, end = start + length;
-        if (length < Magic.Length || !file.Span(start, Magic.Length).SequenceEqual(Magic)) throw Wrong(file, "does not begin with PyTorch's magic number");
+        if (length < Magic.Length || !file.Span(start, Magic.Length).SequenceEqual(Magic))
+            throw Wrong(file, "does not begin with PyTorch's magic number");
         position += Magic.Length;
         var vocabulary = new TorchVocabulary(file, isNested);
         object? Next()
@@ -36,7 +37,8 @@ internal static class TorchStream
         if (Next() is not ProtocolVersion) throw Wrong(file, $"is not of the one known version, {ProtocolVersion}");
         if (Next() is not Dictionary<string, object?> system || !system.TryGetValue("little_endian", out object? order))
             throw Wrong(file, "does not say on what system it was written");
-        if (order is not true) throw Wrong(file, "was written on a big-endian machine, which is not supported; save it again on a common one");
+        if (order is not true)
+            throw Wrong(file, "was written on a big-endian machine, which is not supported; save it again on a common one");
         object? value = Next();
         if (Next() is not List<object?> keys) throw Wrong(file, "has no list of its storages");
         foreach (object? key in keys) position += Place(file, vocabulary, PickleReader.Text(key), position, end);
@@ -56,7 +58,8 @@ internal static class TorchStream
             throw Wrong(file, $"ends before the {storage.Length} bytes of storage '{HostileText.Show(key)}'; it is cut short");
         long elements = BinaryPrimitives.ReadInt64LittleEndian(file.Span(position, sizeof(long)));
         // The count is in elements whose size only the pickle knows; some versions count the bytes.
-        if (elements < 0 || elements > storage.Length || (elements == 0 ? storage.Length != 0 : storage.Length % elements != 0 || storage.Length / elements > 8))
+        if (elements < 0 || elements > storage.Length
+            || (elements == 0 ? storage.Length != 0 : storage.Length % elements != 0 || storage.Length / elements > 8))
             throw Wrong(file, $"has {elements} elements in storage '{HostileText.Show(key)}' of {storage.Length} bytes; it is damaged");
         storage.Offset = position + sizeof(long);
         return sizeof(long) + storage.Length;

@@ -11,7 +11,8 @@ internal sealed class TorchTensors
     /// <summary>Where training programs keep the state dict, best first.</summary>
     private static readonly string[] StateDictKeys = ["state_dict", "model_state_dict", "model", "module", "net"];
 
-    /// <summary>What wrappers put before every name: DataParallel, torch.compile, the original's ImageEncoder and ImageClassifier.</summary>
+    /// <summary>What wrappers put before every name: DataParallel, torch.compile, the original's ImageEncoder and
+    /// ImageClassifier.</summary>
     private static readonly string[] Prefixes = ["module.", "_orig_mod.", "model.", "image_encoder."];
 
     private readonly string _path;
@@ -61,7 +62,8 @@ internal sealed class TorchTensors
                 NoteSkipped(entries.Where(entry => entry.Value is not TorchTensor).Select(entry => entry.Key));
                 return false;
             case Dictionary<string, object?> entries when depth < StateDictKeys.Length:
-                string key = StateDictKeys.FirstOrDefault(key => entries.GetValueOrDefault(key) is Dictionary<string, object?> or PythonObject)
+                string key = StateDictKeys.FirstOrDefault(
+                    key => entries.GetValueOrDefault(key) is Dictionary<string, object?> or PythonObject)
                     ?? throw new InputException($"{_path}: holds no tensors under names; its entries are: {Few(entries.Keys)}");
                 _notes.Add($"taken from its entry '{key}'");
                 NoteSkipped(entries.Keys.Where(other => other != key));
@@ -122,10 +124,12 @@ internal sealed class TorchTensors
             || (prefix == "image_encoder." && name.StartsWith("classification_head.", StringComparison.Ordinal)))
         && _tensors.Keys.Any(name => name.StartsWith(prefix, StringComparison.Ordinal));
 
-    /// <summary>The original's image encoder deletes the blocks of the text tower and leaves the rest of it, which is of no use alone.</summary>
+    /// <summary>The original's image encoder deletes the blocks of the text tower and leaves the rest of it, which is of no use
+    /// alone.</summary>
     private void DropTextRemains()
     {
-        if (!_tensors.Keys.Any(OpenAiNames.IsTypical) || _tensors.Keys.Any(name => name.StartsWith("transformer.", StringComparison.Ordinal))) return;
+        bool hasBlocks = _tensors.Keys.Any(name => name.StartsWith("transformer.", StringComparison.Ordinal));
+        if (hasBlocks || !_tensors.Keys.Any(OpenAiNames.IsTypical)) return;
         string[] remains = [.. _tensors.Keys.Where(OpenAiNames.IsText).Append("logit_scale").Where(_tensors.ContainsKey)];
         foreach (string name in remains) _tensors.Remove(name);
         NoteSkipped(remains);

@@ -6,8 +6,8 @@ namespace Patching.Model.Weights;
 
 /// <summary>
 /// The names in PyTorch's pickles. The constructors of tensors and storages are understood. Any other name may only be the class of an
-/// object, which becomes an inert <see cref="PythonObject"/>; a file that wants such a name to be called is refused, and so is one that only
-/// mentions a module whose purpose is to run code.
+/// object, which becomes an inert <see cref="PythonObject"/>; a file that wants such a name to be called is refused, and so is one that
+/// only mentions a module whose purpose is to run code.
 /// </summary>
 /// <param name="file">The file the pickle is part of.</param>
 /// <param name="isNested">Whether the pickle lies inside another one.</param>
@@ -50,27 +50,40 @@ internal sealed class TorchVocabulary(MappedFile file, bool isNested = false) : 
     // No weights need them, every known attack does. Refusing them by sight is a courtesy: nothing in a file can be called anyway.
     private static readonly FrozenSet<string> CodeRunners = FrozenSet.ToFrozenSet(
         [
-            "os", "posix", "nt", "subprocess", "sys", "builtins", "__builtin__", "shutil", "socket", "importlib", "runpy", "pty", "code", "codeop", "ctypes", "commands", "pickle",
-            "_pickle", "cPickle", "marshal", "types", "operator", "asyncio", "multiprocessing", "timeit", "pdb", "bdb", "cProfile", "webbrowser", "urllib", "http", "requests",
+            "os", "posix", "nt", "subprocess", "sys", "builtins", "__builtin__", "shutil", "socket", "importlib", "runpy", "pty", "code",
+            "codeop", "ctypes", "commands", "pickle",
+            "_pickle", "cPickle", "marshal", "types", "operator", "asyncio", "multiprocessing", "timeit", "pdb", "bdb", "cProfile",
+            "webbrowser", "urllib", "http", "requests",
             "tempfile", "site", "pip", "pydoc", "doctest", "imp", "zipimport", "platform", "signal", "threading", "inspect", "nturl2path",
         ],
         StringComparer.Ordinal);
 
     private static readonly FrozenSet<string> HarmlessBuiltins =
-        FrozenSet.ToFrozenSet(["set", "frozenset", "list", "dict", "tuple", "slice", "complex", "range", "bytearray", "object", "int", "float", "bool", "str"], StringComparer.Ordinal);
+        FrozenSet.ToFrozenSet(
+            [
+                "set", "frozenset", "list", "dict", "tuple", "slice", "complex", "range", "bytearray", "object", "int", "float", "bool",
+                "str",
+            ],
+            StringComparer.Ordinal);
 
     // Python would call these, too, and get plain values that no tensor depends on.
     private static readonly FrozenSet<(string Module, string Name)> HarmlessCalls = FrozenSet.ToFrozenSet<(string, string)>(
         [
-            ("torch", "device"), ("torch", "Size"), ("functools", "partial"), ("collections", "defaultdict"), ("collections", "Counter"), ("numpy.core.multiarray", "scalar"),
-            ("numpy._core.multiarray", "scalar"), ("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"), ("numpy", "dtype"), ("pathlib", "PosixPath"),
-            ("pathlib", "PurePosixPath"), ("pathlib", "WindowsPath"), ("datetime", "datetime"), ("datetime", "timedelta"), ("datetime", "date"),
+            ("torch", "device"), ("torch", "Size"), ("functools", "partial"), ("collections", "defaultdict"), ("collections", "Counter"),
+            ("numpy.core.multiarray", "scalar"),
+            ("numpy._core.multiarray", "scalar"), ("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"),
+            ("numpy", "dtype"), ("pathlib", "PosixPath"),
+            ("pathlib", "PurePosixPath"), ("pathlib", "WindowsPath"), ("datetime", "datetime"), ("datetime", "timedelta"),
+            ("datetime", "date"),
         ]);
 
     private readonly Dictionary<string, TorchStorage> _storages = new(StringComparer.Ordinal);
     private long _nestedBytes;
 
-    private enum Constructor { OrderedDictionary, EncodeLatin1, Tensor, TensorOfType, Parameter, StorageFromBytes, FirstArgument, Reconstructed, Attribute }
+    private enum Constructor
+    {
+        OrderedDictionary, EncodeLatin1, Tensor, TensorOfType, Parameter, StorageFromBytes, FirstArgument, Reconstructed, Attribute,
+    }
 
     /// <summary>The storages that the pickle refers to, by key.</summary>
     public IReadOnlyDictionary<string, TorchStorage> Storages => _storages;
@@ -98,7 +111,8 @@ internal sealed class TorchVocabulary(MappedFile file, bool isNested = false) : 
         int dot = module.IndexOf('.', StringComparison.Ordinal);
         bool isHarmless = module is "builtins" or "__builtin__" && HarmlessBuiltins.Contains(name);
         if (!isHarmless && CodeRunners.Contains(dot < 0 ? module : module[..dot]))
-            throw reader.Refuse($"it asks for {PickleReader.Printable(module, name)}: loaded in Python the file would run code; it is refused and nothing was run");
+            throw reader.Refuse(
+                $"it asks for {PickleReader.Printable(module, name)}: loaded in Python the file would run code; it is refused and nothing was run");
         return new PythonName(module, name);
     }
 
@@ -119,7 +133,8 @@ internal sealed class TorchVocabulary(MappedFile file, bool isNested = false) : 
         (Constructor.Attribute, [PythonName type, string]) when IsHarmless(type) => new PythonObject(type),
         (PythonName type, _) when IsHarmless(type) => new PythonObject(type),
         (PythonName name, _) => throw reader.Refuse(
-            $"it wants {PickleReader.Printable(name.Module, name.Name)} to be called: loaded in Python the file would run code; it is refused and nothing was run"),
+            $"it wants {PickleReader.Printable(name.Module, name.Name)} to be called:"
+            + " loaded in Python the file would run code; it is refused and nothing was run"),
         (Constructor known, _) => throw reader.Refuse($"PyTorch's constructor {known} is called in a way that is not known"),
         _ => throw reader.Refuse("it calls something that is no constructor"),
     };
@@ -137,7 +152,8 @@ internal sealed class TorchVocabulary(MappedFile file, bool isNested = false) : 
     {
         // Attributes of dictionaries (a state dict's _metadata) and of tensors carry no weights.
         if (target is PythonObject record) record.State = state;
-        else if (target is not (Dictionary<string, object?> or TorchTensor or TorchStorageView)) throw reader.Refuse("it gives a state to something that is no object");
+        else if (target is not (Dictionary<string, object?> or TorchTensor or TorchStorageView))
+            throw reader.Refuse("it gives a state to something that is no object");
     }
 
     /// <inheritdoc/>
@@ -155,7 +171,8 @@ internal sealed class TorchVocabulary(MappedFile file, bool isNested = false) : 
     }
 
     private static bool IsHarmless(PythonName name) =>
-        name.Module is "builtins" or "__builtin__" || name.Module.StartsWith("torchvision.transforms", StringComparison.Ordinal) || HarmlessCalls.Contains((name.Module, name.Name));
+        name.Module is "builtins" or "__builtin__" || name.Module.StartsWith("torchvision.transforms", StringComparison.Ordinal)
+            || HarmlessCalls.Contains((name.Module, name.Name));
 
     private static Dictionary<string, object?> Dictionary(PickleReader reader, List<object?> pairs)
     {
@@ -178,17 +195,20 @@ internal sealed class TorchVocabulary(MappedFile file, bool isNested = false) : 
     {
         int size = TensorEntry.ElementSize(type);
         if (elements < 0 || elements > file.Length / size)
-            throw reader.Refuse($"storage '{HostileText.Show(key)}' announces {elements} elements of {size} bytes; the file has {file.Length} bytes");
+            throw reader.Refuse(
+                $"storage '{HostileText.Show(key)}' announces {elements} elements of {size} bytes; the file has {file.Length} bytes");
         if (!_storages.TryGetValue(key, out TorchStorage? storage)) _storages.Add(key, storage = new TorchStorage(key, elements * size));
         if (storage.Length != elements * size) throw reader.Refuse($"storage '{HostileText.Show(key)}' is announced with two sizes");
         if (view is null) return new TorchStorageView(storage, type, 0, elements);
-        if (view is not (object?[] and [_, long first, long count])) throw reader.Refuse($"the view of storage '{HostileText.Show(key)}' is damaged");
+        if (view is not (object?[] and [_, long first, long count]))
+            throw reader.Refuse($"the view of storage '{HostileText.Show(key)}' is damaged");
         if (first < 0 || count < 0 || first > elements || count > elements - first)
             throw reader.Refuse($"the view of storage '{HostileText.Show(key)}' reaches beyond its {elements} elements");
         return new TorchStorageView(storage, type, first * size, count);
     }
 
-    private static TorchTensor Tensor(PickleReader reader, TorchStorageView view, SafetensorsType type, long first, object?[] shape, object?[] strides)
+    private static TorchTensor Tensor(
+        PickleReader reader, TorchStorageView view, SafetensorsType type, long first, object?[] shape, object?[] strides)
     {
         ImmutableArray<long> sizes = Numbers(reader, shape), steps = Numbers(reader, strides);
         if (sizes.Length != steps.Length) throw reader.Refuse($"a tensor has {sizes.Length} sizes and {steps.Length} strides");
@@ -203,14 +223,17 @@ internal sealed class TorchVocabulary(MappedFile file, bool isNested = false) : 
             if (elements > available || last > long.MaxValue) break;
         }
         if (first < 0 || first > available || elements > available || (elements > 0 && last >= available))
-            throw reader.Refuse($"a tensor of {type} [{string.Join(", ", sizes.Take(8))}] from element {first} reaches beyond or repeats the {available} elements of its storage");
+            throw reader.Refuse(
+                $"a tensor of {type} [{string.Join(", ", sizes.Take(8))}] from element {first} reaches beyond or repeats"
+                + $" the {available} elements of its storage");
         return new TorchTensor(view.Storage, type, view.FirstByte + first * size, sizes, steps);
     }
 
     private static ImmutableArray<long> Numbers(PickleReader reader, object?[] items)
     {
         if (items.Length > MostDimensions) throw reader.Refuse($"a tensor has {items.Length} dimensions; {MostDimensions} are allowed");
-        return [.. items.Select(item => item is long and >= 0 ? (long)item : throw reader.Refuse("a tensor has a size or stride that is no positive number"))];
+        return [.. items.Select(
+            item => item is long and >= 0 ? (long)item : throw reader.Refuse("a tensor has a size or stride that is no positive number"))];
     }
 
     /// <summary>A storage that was saved into the pickle as the bytes of a file of its own: what pickle.dump makes of tensors.</summary>
@@ -219,8 +242,10 @@ internal sealed class TorchVocabulary(MappedFile file, bool isNested = false) : 
         if (isNested) throw reader.Refuse("storages are nested in one another, which no program writes");
         _nestedBytes += bytes.Length;
         if (_nestedBytes > file.Length) throw reader.Refuse("the same storage is unpacked over and over");
-        long start = file.OffsetOf(bytes.Span) ?? throw reader.Refuse("a storage is written as text; save the file again with a newer pickle protocol");
-        return TorchStream.Read(file, start, bytes.Length, isNested: true) as TorchStorageView ?? throw reader.Refuse("the bytes of a storage hold something else");
+        long start = file.OffsetOf(bytes.Span)
+            ?? throw reader.Refuse("a storage is written as text; save the file again with a newer pickle protocol");
+        return TorchStream.Read(file, start, bytes.Length, isNested: true) as TorchStorageView
+            ?? throw reader.Refuse("the bytes of a storage hold something else");
     }
 
     private sealed record StorageType(SafetensorsType Type);

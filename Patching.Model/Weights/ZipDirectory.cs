@@ -65,7 +65,9 @@ internal sealed class ZipDirectory
         if (entry.Length > limit) throw Wrong($"its entry '{HostileText.Show(entry.Name)}' has {entry.Length} bytes; {limit} are allowed");
         if (!entry.Compressed) return _file.Memory(entry.Offset, entry.Length);
         if (entry.Length > entry.StoredLength * BestRatio)
-            throw Wrong($"its entry '{HostileText.Show(entry.Name)}' claims to unpack {entry.StoredLength} bytes to {entry.Length}, which is impossible");
+            throw Wrong(
+                $"its entry '{HostileText.Show(entry.Name)}' claims to unpack {entry.StoredLength} bytes to {entry.Length},"
+                + " which is impossible");
         byte[] bytes = new byte[entry.Length];
         try
         {
@@ -127,7 +129,8 @@ internal sealed class ZipDirectory
         if (position > directoryEnd - HeaderLength) throw Wrong("its table of contents is cut short");
         ReadOnlySpan<byte> header = _file.Span(position, HeaderLength);
         if (UInt32(header, 0) != HeaderSignature) throw Wrong("its table of contents is damaged");
-        int nameLength = UInt16(header, 28), extraLength = UInt16(header, 30), total = HeaderLength + nameLength + extraLength + UInt16(header, 32);
+        int nameLength = UInt16(header, 28), extraLength = UInt16(header, 30);
+        int total = HeaderLength + nameLength + extraLength + UInt16(header, 32);
         if (position > directoryEnd - total) throw Wrong("its table of contents is cut short");
         string name = Encoding.UTF8.GetString(_file.Span(position + HeaderLength, nameLength));
         CheckName(name);
@@ -187,7 +190,8 @@ internal sealed class ZipDirectory
 
     private void CheckName(string name)
     {
-        bool leadsAway = name.Length == 0 || name[0] == '/' || name.AsSpan().ContainsAny("\\:\0") || name.Split('/').Any(part => part is ".." or ".");
+        bool leadsAway = name.Length == 0 || name[0] == '/' || name.AsSpan().ContainsAny("\\:\0")
+            || name.Split('/').Any(part => part is ".." or ".");
         if (leadsAway) throw WrongEntry(name, "has a name that leads out of the archive; such a file is not from PyTorch");
     }
 
