@@ -95,7 +95,8 @@ public sealed class TensorSurvey
         }
         catch (InputException error)
         {
-            problems.Add(error.Message);
+            string prefix = $"{file.Path}: ";
+            problems.Add(error.Message.StartsWith(prefix, StringComparison.Ordinal) ? error.Message[prefix.Length..] : error.Message);
             return expectation;
         }
     }
