@@ -1,3 +1,6 @@
+using Patching.Benchmarks.EndToEnd;
+using Patching.Model.Clip;
+
 namespace Patching.Benchmarks;
 
 /// <summary>A linear layer at work: <c>y[Rows, Outputs] = x[Rows, Inputs] w[Outputs, Inputs]T</c>.</summary>
@@ -32,6 +35,13 @@ public sealed record ModelShape(string Name, int ImageSize, int PatchSize, int W
 
     /// <summary>224 pixels, patches of 14: 257 tokens.</summary>
     public static readonly ModelShape L14 = new("ViT-L/14", 224, 14, 1024, 16, 24, 768);
+
+    /// <summary>The sizes of a benchmark's model.</summary>
+    internal static ModelShape Of(BenchmarkModel model)
+    {
+        VisionConfig vision = model.Config.Vision;
+        return new ModelShape(model.Name, vision.ImageSize, vision.PatchSize, vision.Width, vision.Heads, vision.Layers, model.Config.EmbeddingWidth);
+    }
 
     /// <summary>Patches per image.</summary>
     public int Patches => ImageSize / PatchSize * (ImageSize / PatchSize);

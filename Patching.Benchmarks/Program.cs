@@ -1,6 +1,7 @@
 using System.Reflection;
 using BenchmarkDotNet.Running;
 using Patching.Benchmarks.EndToEnd;
+using Patching.Benchmarks.Gpu;
 
 namespace Patching.Benchmarks;
 
@@ -11,6 +12,7 @@ internal static class Program
         usage:
           kernels [BenchmarkDotNet arguments]   kernels one by one, e.g. kernels --filter '*Gemm*'
           host [options]                        inference and fine-tuning on the processor, against peers when built with -p:Peers=true
+          gpu [options]                         kernels, accuracy and the whole engine on a GPU, beside PyTorch
         """;
 
     private static int Main(string[] args)
@@ -23,11 +25,16 @@ internal static class Program
                 return 0;
             case "host":
                 return HostCommand.Run(rest);
+            case "gpu":
+                return GpuCommand.Run(rest);
+            case "gpu-report":
+                return GpuCommand.Report(rest);
             case WorkerJob.Verb:
                 return WorkerLoop.Run(WorkerJob.Parse(rest));
             default:
                 Console.Error.WriteLine(Usage);
                 Console.Error.WriteLine(HostOptions.Usage);
+                Console.Error.WriteLine(GpuOptions.Usage);
                 return 2;
         }
     }

@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Numerics;
 using Patching.Kernels;
 using Patching.Model;
+using Patching.Model.Clip;
 using Patching.Model.Pipeline;
 
 namespace Patching.Cli;
@@ -24,6 +25,8 @@ internal static class CommonOptions
     public static Option<string?> Tokenizer { get; } = NotEmpty(new Option<string?>("--tokenizer") { Description = "Folder with vocab.json and merges.txt, if not beside the model." });
 
     public static Option<string?> Device { get; } = Choice("--device", "Where to run; cuda if there is one, else cpu.", "cuda", "cpu", "simulator");
+
+    public static Option<string?> Precision { get; } = Choice("--precision", "Arithmetic of the towers; bf16 on a GPU that has it, else fp32.", "bf16", "fp32");
 
     public static Option<int> Threads { get; } = Number("--threads", "Threads that compute on the CPU; 0 is all cores.", 0);
 
@@ -110,6 +113,14 @@ internal static class CommonOptions
     {
         "quickgelu" => ActivationKind.QuickGelu,
         "gelu" => ActivationKind.Gelu,
+        _ => null,
+    };
+
+    /// <summary>The arithmetic the flags name, if any.</summary>
+    public static TowerPrecision? PrecisionOf(ParseResult parsed) => parsed.GetValue(Precision) switch
+    {
+        "bf16" => TowerPrecision.BFloat16,
+        "fp32" => TowerPrecision.Float32,
         _ => null,
     };
 

@@ -22,7 +22,7 @@ publish Patching.Benchmarks
 publish Patching.Tests
 publish Patching.Cli -p:PublishReadyToRun=true
 
-cp eng/bundle/README.txt eng/bundle/check.sh eng/bundle/run-tests.sh "$staging/patching/"
+cp eng/bundle/README.txt eng/bundle/*.sh eng/peer_torch.py "$staging/patching/"
 ln -s bin/patching "$staging/patching/patching"
 chmod +x "$staging/patching/"*.sh
 

@@ -15,7 +15,8 @@ internal static class EvaluateCommand
         Command command = new("evaluate", "Evaluates a model with zero-shot heads built from class names.")
         {
             CommonOptions.Model, CommonOptions.EvalDatasets, CommonOptions.DataLocation, CommonOptions.BatchSize, CommonOptions.ResultsDb, CommonOptions.ExpName,
-            CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device, CommonOptions.Threads,
+            CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device,
+            CommonOptions.Precision, CommonOptions.Threads,
         };
         command.SetAction((parsed, cancellation) => Task.FromResult(Run(parsed, cancellation)));
         return command;
@@ -34,6 +35,7 @@ internal static class EvaluateCommand
             BatchSize = parsed.GetValue(CommonOptions.BatchSize),
             ResultsDb = parsed.GetValue(CommonOptions.ResultsDb),
             ExpName = parsed.GetValue(CommonOptions.ExpName),
+            Precision = CommonOptions.PrecisionOf(parsed),
             Workers = parsed.GetValue(CommonOptions.Workers),
             SkipBadImages = parsed.GetValue(CommonOptions.SkipBadImages),
             Command = CommonOptions.AsTyped(parsed),

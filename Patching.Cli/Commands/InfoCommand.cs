@@ -19,7 +19,7 @@ internal static class InfoCommand
     {
         Command command = new("info", "Describes the devices of this machine and, with --model, a model and the memory it needs.")
         {
-            Model, CommonOptions.BatchSize, CommonOptions.Activation,
+            Model, CommonOptions.BatchSize, CommonOptions.Precision, CommonOptions.Activation,
         };
         command.SetAction(Run);
         return command;
@@ -39,8 +39,12 @@ internal static class InfoCommand
             using ClipCheckpoint checkpoint = ClipCheckpoint.Open(path, CommonOptions.ActivationOf(parsed));
             DescribeModel(description, checkpoint);
             DescribeProblems(description, TensorSurvey.Make(path, CommonOptions.ActivationOf(parsed)));
-            DescribeMemory(description, $"fine-tune, batch {batch}", MemoryPlan.Training(checkpoint.Config, batch, TypicalClasses));
-            DescribeMemory(description, $"evaluate, batch {batch}", MemoryPlan.Evaluation(checkpoint.Config, batch, TypicalClasses));
+            foreach (TowerPrecision precision in CommonOptions.PrecisionOf(parsed) is { } one ? [one] : Enum.GetValues<TowerPrecision>())
+            {
+                string suffix = $"batch {batch}, {precision.Name()}";
+                DescribeMemory(description, $"fine-tune, {suffix}", MemoryPlan.Training(checkpoint.Config, batch, TypicalClasses, precision));
+                DescribeMemory(description, $"evaluate, {suffix}", MemoryPlan.Evaluation(checkpoint.Config, batch, TypicalClasses, precision));
+            }
         }
         parsed.InvocationConfiguration.Output.Write(description.ToString());
         return ExitCodes.Done;
@@ -50,7 +54,7 @@ internal static class InfoCommand
     {
         if (!Device.CudaIsAvailable()) return "none found";
         using Device cuda = Device.Open(DeviceKind.Cuda);
-        return $"{cuda.Name}, {Bytes(cuda.MemoryBytes)}";
+        return $"{cuda.Details}, {Bytes(cuda.MemoryBytes)}";
     }
 
     private static void DescribeModel(TextWriter to, ClipCheckpoint checkpoint)
@@ -91,5 +95,5 @@ internal static class InfoCommand
 
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
-    private static void Row(TextWriter to, string name, string value) => to.WriteLine($"{name,-24}{value}");
+    private static void Row(TextWriter to, string name, string value) => to.WriteLine($"{name,-28}{value}");
 }

@@ -10,11 +10,13 @@ internal static class SelftestCommand
 {
     private static readonly Option<int?> Seed = new("--seed") { Description = "Seed of the random inputs, to repeat a run; a fresh one if not given." };
 
+    private static readonly Option<bool> Small = new("--small") { Description = "Small shapes only, for tools that slow the device down." };
+
     public static Command Create()
     {
         Command command = new("selftest", "Checks every kernel on this machine against double precision; run it first on new hardware.")
         {
-            CommonOptions.Device, CommonOptions.Threads, Seed,
+            CommonOptions.Device, CommonOptions.Threads, Seed, Small,
         };
         command.SetAction(Run);
         return command;
@@ -43,9 +45,9 @@ internal static class SelftestCommand
         int seed = parsed.GetValue(Seed) ?? Random.Shared.Next();
         TextWriter output = parsed.InvocationConfiguration.Output;
         using (Device device = CommonOptions.OpenDevice(parsed))
-            output.WriteLine($"patching {PatchPipeline.Version} on {device.Name}");
+            output.WriteLine($"patching {PatchPipeline.Version} on {device.Details}");
         output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"inputs: --seed {seed}"));
-        return Print(SelfTest.Run(() => CommonOptions.OpenDevice(parsed), seed), output);
+        return Print(SelfTest.Run(() => CommonOptions.OpenDevice(parsed), seed, parsed.GetValue(Small)), output);
     }
 
     private static string Number(double value) => double.IsNaN(value) ? "-" : value.ToString("0.0e+00", CultureInfo.InvariantCulture);

@@ -1,5 +1,4 @@
 using ILGPU;
-using ILGPU.Runtime;
 
 namespace Patching.Kernels;
 
@@ -18,6 +17,12 @@ public static partial class Activation
     public static void Forward(Device device, Tensor y, Tensor x, ActivationKind kind)
     {
         Require.SameCount(y, x);
+        if (x.Type == ElementType.BFloat16)
+        {
+            Require.Cuda(device, "Activation.Forward");
+            ForwardCuda(device, y, x, kind);
+            return;
+        }
         if (device.IsHost)
             ForwardHost(device.Threads, y, x, kind);
         else
@@ -30,6 +35,12 @@ public static partial class Activation
     {
         Require.SameCount(dx, dy);
         Require.SameCount(dx, x);
+        if (x.Type == ElementType.BFloat16)
+        {
+            Require.Cuda(device, "Activation.Backward");
+            BackwardCuda(device, dx, dy, x, kind);
+            return;
+        }
         if (device.IsHost)
             BackwardHost(device.Threads, dx, dy, x, kind);
         else

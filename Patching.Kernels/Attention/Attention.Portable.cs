@@ -19,7 +19,7 @@ public static partial class Attention
     {
         int query = index % shape.Tokens;
         long q = ProjectionOffset(index, query, shape), output = TokenOffset(index, query, shape);
-        int keys = causal != 0 ? query + 1 : shape.Tokens;
+        int keys = VisibleKeys(query, shape.Tokens, causal);
         float scale = 1 / XMath.Sqrt((float)shape.HeadSize);
         float max = float.NegativeInfinity, sum = 0;
         for (int d = 0; d < shape.HeadSize; d++) y[output + d] = 0;
@@ -53,7 +53,7 @@ public static partial class Attention
     {
         int query = index % shape.Tokens;
         long q = ProjectionOffset(index, query, shape), output = TokenOffset(index, query, shape);
-        int keys = causal != 0 ? query + 1 : shape.Tokens;
+        int keys = VisibleKeys(query, shape.Tokens, causal);
         float scale = 1 / XMath.Sqrt((float)shape.HeadSize);
         for (int d = 0; d < shape.HeadSize; d++) dqkv[q + d] = 0;
         for (int key = 0; key < keys; key++)
@@ -79,7 +79,7 @@ public static partial class Attention
             dqkv[k + d] = 0;
             dqkv[v + d] = 0;
         }
-        for (int query = causal != 0 ? key : 0; query < shape.Tokens; query++)
+        for (int query = causal * key; query < shape.Tokens; query++)
         {
             long q = ProjectionOffset(index, query, shape), output = TokenOffset(index, query, shape);
             float p = XMath.Exp(scale * Dot(qkv, q, qkv, k, shape.HeadSize) - logSumExp[firstOfPair + query]);
@@ -91,6 +91,13 @@ public static partial class Attention
             }
         }
     }
+
+    /// <summary>
+    /// Keys that a query sees: all, or those up to itself. Arithmetic instead of a choice, here and in the first query of a key: for a
+    /// value that threads choose alike but from different numbers, ILGPU 1.5.3 marks the branch of the loop as uniform on CUDA, which it
+    /// is not.
+    /// </summary>
+    private static int VisibleKeys(int query, int tokens, int causal) => tokens - causal * (tokens - 1 - query);
 
     private static float Dot(ArrayView<float> a, long offsetA, ArrayView<float> b, long offsetB, int count)
     {

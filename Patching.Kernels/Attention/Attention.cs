@@ -1,5 +1,4 @@
 using ILGPU;
-using ILGPU.Runtime;
 
 namespace Patching.Kernels;
 
@@ -8,6 +7,7 @@ namespace Patching.Kernels;
 /// <c>s_ij = q_i . k_j / sqrt(D)</c>, <c>L_i = log sum_j exp(s_ij)</c>, <c>p_ij = exp(s_ij - L_i)</c>, <c>y_i = sum_j p_ij v_j</c>;
 /// causal attention lets j run to i only. No T x T matrix is ever stored: backward recomputes p from the saved L (Dao et al. 2022).
 /// A row of <c>qkv</c> is q (C), k (C), v (C) of one token, heads contiguous inside each, as the fused projection writes it.
+/// All matrices (qkv, y and their gradients) are single precision, or all are bfloat16 on a CUDA device with sm_80 or later and D a multiple of 8 up to 128.
 /// </summary>
 public static partial class Attention
 {
@@ -23,6 +23,11 @@ public static partial class Attention
         Require.Matrix(y, nameof(y), shape.Rows, shape.Width);
         Require.Matrix(qkv, nameof(qkv), shape.Rows, 3 * shape.Width);
         if (logSumExp.Exists) RequirePerQuery(logSumExp, nameof(logSumExp), shape);
+        if (IsBFloat16(y, qkv))
+        {
+            ForwardCuda(device, y, logSumExp, qkv, shape, causal);
+            return;
+        }
         if (device.IsHost)
         {
             ForwardHost(device.Threads, y, logSumExp, qkv, shape, causal);
@@ -58,6 +63,11 @@ public static partial class Attention
         Require.Matrix(qkv, nameof(qkv), shape.Rows, 3 * shape.Width);
         RequirePerQuery(logSumExp, nameof(logSumExp), shape);
         RequirePerQuery(delta, nameof(delta), shape);
+        if (IsBFloat16(dqkv, dy, y, qkv))
+        {
+            BackwardCuda(device, dqkv, dy, y, qkv, logSumExp, delta, shape, causal);
+            return;
+        }
         if (device.IsHost)
         {
             BackwardHost(device.Threads, dqkv, dy, y, qkv, logSumExp, delta, shape, causal);

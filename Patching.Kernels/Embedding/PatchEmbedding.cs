@@ -1,5 +1,4 @@
 using ILGPU;
-using ILGPU.Runtime;
 
 namespace Patching.Kernels;
 
@@ -31,6 +30,12 @@ public static partial class PatchEmbedding
         int grid = size / patchSize;
         Require.Matrix(patches, "patches", checked(batch * grid * grid), 3 * patchSize * patchSize);
         Require.Count(table, "table", 3 * 256);
+        if (patches.Type == ElementType.BFloat16) Require.Cuda(device, "PatchEmbedding.Unfold");
+        if (device.Kind == DeviceKind.Cuda)
+        {
+            UnfoldCuda(device, patches, images, table, size, patchSize);
+            return;
+        }
         if (device.IsHost)
             UnfoldHost(device.Threads, patches, images, table, batch, size, patchSize);
         else
@@ -49,6 +54,12 @@ public static partial class PatchEmbedding
     public static void Assemble(Device device, Tensor tokens, Tensor patchEmbeddings, Tensor classToken, Tensor positions, int batch)
     {
         int length = RequireSequence(tokens, patchEmbeddings, classToken, positions, batch);
+        if (patchEmbeddings.Type == ElementType.BFloat16) Require.Cuda(device, "PatchEmbedding.Assemble");
+        if (device.Kind == DeviceKind.Cuda)
+        {
+            AssembleCuda(device, tokens, patchEmbeddings, classToken, positions, length);
+            return;
+        }
         if (device.IsHost)
             AssembleHost(device.Threads, tokens, patchEmbeddings, classToken, positions, batch, length);
         else
@@ -71,6 +82,13 @@ public static partial class PatchEmbedding
         Device device, Tensor dpatchEmbeddings, Tensor dclassToken, Tensor dpositions, Tensor dtokens, int batch)
     {
         int length = RequireSequence(dtokens, dpatchEmbeddings, dclassToken, dpositions, batch);
+        if (dtokens.Type == ElementType.BFloat16 || dpatchEmbeddings.Type == ElementType.BFloat16)
+            Require.Cuda(device, "PatchEmbedding.AssembleBackward");
+        if (device.Kind == DeviceKind.Cuda)
+        {
+            AssembleBackwardCuda(device, dpatchEmbeddings, dclassToken, dpositions, dtokens, batch, length);
+            return;
+        }
         if (device.IsHost)
             AssembleBackwardHost(device.Threads, dpatchEmbeddings, dclassToken, dpositions, dtokens, batch, length);
         else

@@ -1,5 +1,4 @@
 using ILGPU;
-using ILGPU.Runtime;
 
 namespace Patching.Kernels;
 
@@ -31,11 +30,19 @@ public static partial class RowSelection
     /// </summary>
     /// <param name="device">Where to run.</param>
     /// <param name="dx">[N, C], written.</param>
-    /// <param name="dy">[B, C].</param>
+    /// <param name="dy">[B, C]; on CUDA single precision or bfloat16.</param>
     /// <param name="rows">Integers, [B].</param>
-    public static void Scatter(Device device, Tensor dx, Tensor dy, Tensor rows)
+    /// <param name="rounded">[N, C], bfloat16 copy of <paramref name="dx"/>, written; or no tensor. CUDA only.</param>
+    public static void Scatter(Device device, Tensor dx, Tensor dy, Tensor rows, Tensor rounded = default)
     {
         Require.Matrix(dy, "dy", checked((int)rows.Count), dx.Columns);
+        if (rounded.Exists) Require.Rounded(rounded, dx);
+        if (rounded.Exists || dy.Type == ElementType.BFloat16) Require.Cuda(device, "RowSelection.Scatter");
+        if (device.Kind == DeviceKind.Cuda)
+        {
+            ScatterCuda(device, dx, dy, rows, rounded);
+            return;
+        }
         if (device.IsHost)
         {
             ScatterHost(device.Threads, dx, dy, rows);

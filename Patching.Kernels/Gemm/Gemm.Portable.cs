@@ -1,5 +1,4 @@
 using ILGPU;
-using ILGPU.Runtime;
 
 namespace Patching.Kernels;
 
@@ -8,7 +7,7 @@ public static partial class Gemm
 {
     private const int NoActivation = -1;
 
-    private static void ForwardPortable(Device device, Tensor y, Tensor x, Tensor w, in GemmEpilogue epilogue)
+    internal static void ForwardPortable(Device device, Tensor y, Tensor x, Tensor w, in GemmEpilogue epilogue)
     {
         var launch = device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>,
             ArrayView<float>, ArrayView<float>, ArrayView<float>, int, int, int, int, int, int>(ForwardKernel));
@@ -34,6 +33,11 @@ public static partial class Gemm
         var launch = device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>,
             int, int, int>(BackwardWeightKernel));
         launch(Require.Extent(dw.Count), dw.Floats, dy.Floats, x.Floats, dy.Rows, dw.Rows, dw.Columns);
+        BackwardBiasPortable(device, dbias, dy);
+    }
+
+    private static void BackwardBiasPortable(Device device, Tensor dbias, Tensor dy)
+    {
         if (!dbias.Exists) return;
         device.Load(a => a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, int, int>(BackwardBiasKernel))(
             Require.Extent(dbias.Count), dbias.Floats, dy.Floats, dy.Rows, dy.Columns);

@@ -9,8 +9,8 @@ namespace Patching.Kernels;
 /// BackwardWeight  dw[O,I] += dy[N,O]T x[N,I],  dbias += column sums     both operands run across the sum ("TN")
 /// </code>
 /// Nine tenths of a transformer's arithmetic happens here. <c>Gemm.Portable.cs</c> says what is computed, <c>Gemm.Host.cs</c> how a
-/// processor does it fast. Sums are formed in a fixed order that depends on the shapes only: results are the same bits for any number of
-/// threads.
+/// processor does it fast, <c>Gemm.Cuda.cs</c> how tensor cores do: for matrices of bfloat16 numbers, on CUDA only. Sums are formed in a
+/// fixed order that depends on the shapes only: results are the same bits for any number of threads.
 /// </summary>
 public static partial class Gemm
 {
@@ -25,8 +25,12 @@ public static partial class Gemm
     {
         CheckForward(y, x, w.Rows, w.Columns, epilogue);
         Require.Matrix(w, "w", w.Rows, w.Columns);
-        if (device.IsHost)
+        if (UsesTensorCores(device, x, w, y))
+            ForwardCuda(device, y, x, w, epilogue);
+        else if (device.IsHost)
             ForwardHost(device.Threads, GemmTile.Best, y, x, w, epilogue);
+        else if (UsesFloatTiles(device, y))
+            ForwardFloat(device, y, x, w, epilogue);
         else
             ForwardPortable(device, y, x, w, epilogue);
     }
@@ -39,7 +43,7 @@ public static partial class Gemm
         if (device.IsHost)
             ForwardHost(device.Threads, GemmTile.Best, y, x, w, epilogue);
         else
-            ForwardPortable(device, y, x, w.Memory.Prefix(w.Outputs, w.Inputs), epilogue);
+            Forward(device, y, x, w.Memory.Prefix(w.Outputs, w.Inputs), epilogue);
     }
 
     /// <summary>
@@ -68,8 +72,12 @@ public static partial class Gemm
         if (preActivation.Exists) Require.Matrix(preActivation, "preActivation", dy.Rows, w.Columns);
         if (accumulate && preActivation.Exists)
             throw new ArgumentException("dx cannot be accumulated into and multiplied by the activation's derivative");
-        if (device.IsHost)
+        if (UsesTensorCores(device, dy, w, dx))
+            BackwardInputCuda(device, dx, dy, w, accumulate, preActivation, kind);
+        else if (device.IsHost)
             BackwardInputHost(device.Threads, GemmTile.Best, dx, dy, w, accumulate, preActivation, kind);
+        else if (UsesFloatTiles(device, dx))
+            BackwardInputFloat(device, dx, dy, w, accumulate, preActivation, kind);
         else
             BackwardInputPortable(device, dx, dy, w, accumulate, preActivation, kind);
     }
@@ -80,14 +88,19 @@ public static partial class Gemm
     /// <param name="dbias">[O], accumulated into, or none.</param>
     /// <param name="dy">[N, O].</param>
     /// <param name="x">[N, I].</param>
-    public static void BackwardWeight(Device device, Tensor dw, Tensor dbias, Tensor dy, Tensor x)
+    /// <param name="workspace">At least <see cref="WorkspaceLength"/> single-precision numbers, overwritten, or none: speeds up bfloat16 tensors.</param>
+    public static void BackwardWeight(Device device, Tensor dw, Tensor dbias, Tensor dy, Tensor x, Tensor workspace = default)
     {
         Require.Matrix(dy, "dy", x.Rows, dy.Columns);
         Require.Matrix(x, "x", dy.Rows, x.Columns);
         Require.Matrix(dw, "dw", dy.Columns, x.Columns);
         if (dbias.Exists) Require.Count(dbias, "dbias", dy.Columns);
-        if (device.IsHost)
+        if (UsesTensorCores(device, dy, x, dw))
+            BackwardWeightCuda(device, dw, dbias, dy, x, workspace);
+        else if (device.IsHost)
             BackwardWeightHost(device.Threads, GemmTile.Best, dw, dbias, dy, x);
+        else if (UsesFloatTiles(device, dw))
+            BackwardWeightFloat(device, dw, dbias, dy, x);
         else
             BackwardWeightPortable(device, dw, dbias, dy, x);
     }
@@ -110,6 +123,13 @@ public static partial class Gemm
             packed.Memory.Prefix(packed.Outputs, packed.Inputs).CopyFrom(w);
     }
 
+    /// <summary>Whether the matrices are bfloat16, which only a CUDA device multiplies; every launcher says which tensors stay in single precision.</summary>
+    private static bool UsesTensorCores(Device device, Tensor a, Tensor b, Tensor result)
+    {
+        if (a.Type != ElementType.BFloat16 && b.Type != ElementType.BFloat16 && result.Type != ElementType.BFloat16) return false;
+        return device.Kind == DeviceKind.Cuda ? true : throw new ArgumentException($"bfloat16 matrices need a CUDA device, not {device.Name}");
+    }
+
     private static unsafe void CheckForward(Tensor y, Tensor x, int outputs, int inputs, in GemmEpilogue epilogue)
     {
         Require.Matrix(x, "x", x.Rows, inputs);
@@ -118,7 +138,7 @@ public static partial class Gemm
         if (epilogue.PreActivation.Exists) Require.Matrix(epilogue.PreActivation, "preActivation", x.Rows, outputs);
         if (!epilogue.Residual.Exists) return;
         Require.Matrix(epilogue.Residual, "residual", x.Rows, outputs);
-        bool inPlace = epilogue.Residual.HostFloats == y.HostFloats;
+        bool inPlace = y.Type == ElementType.Float32 && epilogue.Residual.HostFloats == y.HostFloats;
         if (inPlace && (epilogue.Activation is not null || epilogue.PreActivation.Exists))
             throw new ArgumentException("the residual can be y itself only when there is neither an activation nor a pre-activation");
     }

@@ -1,5 +1,4 @@
 using ILGPU;
-using ILGPU.Runtime;
 
 namespace Patching.Kernels;
 
@@ -20,14 +19,16 @@ public static partial class Interpolation
     /// <param name="theta0">The weights at <paramref name="alpha"/> = 0.</param>
     /// <param name="theta1">The weights at <paramref name="alpha"/> = 1.</param>
     /// <param name="alpha">Mixing coefficient; values outside [0, 1] extrapolate.</param>
+    /// <param name="rounded">The interpolated weights in bfloat16 as well, written, as <see cref="Rounding"/> rounds them; or no tensor.</param>
     /// <exception cref="ArgumentOutOfRangeException">The coefficient is not a finite number.</exception>
-    public static void Forward(Device device, Tensor y, Tensor theta0, Tensor theta1, double alpha)
+    public static void Forward(Device device, Tensor y, Tensor theta0, Tensor theta1, double alpha, Tensor rounded = default)
     {
         if (!double.IsFinite(alpha))
             throw new ArgumentOutOfRangeException(nameof(alpha), alpha, "the mixing coefficient must be a finite number");
         Require.SameCount(y, theta0);
         Require.SameCount(y, theta1);
-        bool isCopy = alpha is 0 or 1;
+        if (rounded.Exists) Require.Rounded(rounded, y);
+        bool isCopy = alpha is 0 or 1, isCuda = device.Kind == DeviceKind.Cuda;
         Tensor source = alpha == 0 ? theta0 : theta1;
         float weight0 = (float)(1 - alpha), weight1 = (float)alpha;
         if (device.IsHost && isCopy)
@@ -36,9 +37,12 @@ public static partial class Interpolation
             ForwardHost(device.Threads, y, theta0, theta1, weight0, weight1);
         else if (isCopy)
             y.CopyFrom(source);
+        else if (isCuda)
+            ForwardCuda(device, y, theta0, theta1, weight0, weight1, rounded);
         else
             device.Load(a =>
                 a.LoadAutoGroupedStreamKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, float, float>(ForwardKernel))(
                 Require.Extent(y.Count), y.Floats, theta0.Floats, theta1.Floats, weight0, weight1);
+        if (rounded.Exists && (isCopy || !isCuda)) Rounding.Forward(device, rounded, y);
     }
 }

@@ -1,5 +1,4 @@
 using ILGPU;
-using ILGPU.Runtime;
 
 namespace Patching.Kernels;
 
@@ -30,6 +29,12 @@ public static partial class LayerNorm
         if (rstd.Exists) Require.Count(rstd, "rstd", x.Rows);
         Require.Count(gamma, "gamma", x.Columns);
         Require.Count(beta, "beta", x.Columns);
+        if (x.Type == ElementType.BFloat16 || y.Type == ElementType.BFloat16) Require.Cuda(device, "LayerNorm.Forward");
+        if (device.Kind == DeviceKind.Cuda)
+        {
+            ForwardCuda(device, y, mean, rstd, x, gamma, beta, epsilon);
+            return;
+        }
         if (device.IsHost)
         {
             ForwardHost(device.Threads, y, mean, rstd, x, gamma, beta, epsilon);
@@ -58,8 +63,13 @@ public static partial class LayerNorm
     /// <param name="rstd">[N], from the forward pass.</param>
     /// <param name="accumulate">Whether <paramref name="dx"/> already holds another gradient of x, as it does beside a residual
     /// connection.</param>
+    /// <param name="dxRounded">[N, C], bfloat16 copy of the final <paramref name="dx"/>, written, for the matrix products that read it next; or no tensor. CUDA
+    /// only.</param>
+    /// <param name="scratch">[<see cref="ScratchLength"/>], overwritten. Needed on CUDA where a tensor is bfloat16; single precision is slower without it. Other
+    /// devices need none.</param>
     public static void Backward(
-        Device device, Tensor dx, Tensor dgamma, Tensor dbeta, Tensor dy, Tensor x, Tensor gamma, Tensor mean, Tensor rstd, bool accumulate)
+        Device device, Tensor dx, Tensor dgamma, Tensor dbeta, Tensor dy, Tensor x, Tensor gamma, Tensor mean, Tensor rstd, bool accumulate,
+        Tensor dxRounded = default, Tensor scratch = default)
     {
         Require.Matrix(dx, "dx", x.Rows, x.Columns);
         Require.Matrix(dy, "dy", x.Rows, x.Columns);
@@ -68,6 +78,13 @@ public static partial class LayerNorm
         Require.Count(gamma, "gamma", x.Columns);
         Require.Count(mean, "mean", x.Rows);
         Require.Count(rstd, "rstd", x.Rows);
+        bool isRounded = x.Type == ElementType.BFloat16 || dy.Type == ElementType.BFloat16 || dx.Type == ElementType.BFloat16 || dxRounded.Exists;
+        if (isRounded) Require.Cuda(device, "LayerNorm.Backward");
+        if (device.Kind == DeviceKind.Cuda && (isRounded || scratch.Exists))
+        {
+            BackwardCuda(device, dx, dgamma, dbeta, dy, x, gamma, mean, rstd, accumulate, dxRounded, scratch);
+            return;
+        }
         if (device.IsHost)
         {
             BackwardHost(device.Threads, dx, dgamma, dbeta, dy, x, gamma, mean, rstd, accumulate);

@@ -28,14 +28,18 @@ public static partial class GradientNorm
     {
         double sum = 0;
         for (int i = 0; i < Groups; i++) sum += groups[i];
-        double norm = XMath.Sqrt(sum);
+        WriteResult(result.SubView(index, 2), XMath.Sqrt(sum), maxNorm);
+    }
+
+    private static void WriteResult(ArrayView<float> result, double norm, float maxNorm)
+    {
         double coefficient = maxNorm / (norm + NormFloor);
         if (coefficient > 1) coefficient = 1;
-        result[index + Norm] = (float)norm;
+        result[Norm] = (float)norm;
         // The comparison is written so that NaN takes the second branch.
         if ((float)norm <= float.MaxValue)
-            result[index + Coefficient] = (float)coefficient;
+            result[Coefficient] = (float)coefficient;
         else
-            result[index + Coefficient] = float.NaN;
+            result[Coefficient] = float.NaN;
     }
 }

@@ -1,5 +1,4 @@
 using ILGPU;
-using ILGPU.Runtime;
 
 namespace Patching.Kernels;
 
@@ -46,6 +45,11 @@ public static partial class GradientNorm
         if (device.IsHost)
         {
             ForwardHost(device.Threads, result, gradient, scratch, maxNorm);
+            return;
+        }
+        if (device.Kind == DeviceKind.Cuda)
+        {
+            ForwardCuda(device, result, gradient, scratch, maxNorm);
             return;
         }
         ArrayView<double> partials = scratch.Floats.Cast<double>();

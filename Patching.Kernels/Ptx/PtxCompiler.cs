@@ -43,7 +43,10 @@ internal static partial class PtxCompiler
         EntryPointDescription entry = EntryPointDescription.FromExplicitlyGroupedKernel(kernel.Method);
         KernelSpecialization specialization = new(kernel.Threads, kernel.GroupsPerMultiprocessor);
         PTXCompiledKernel compiled = (PTXCompiledKernel)backend.Compile(entry, specialization);
-        SetText(compiled, Target().Replace(compiled.PTXAssembly, $".target {kernel.Target}"));
+        string text = Target().Replace(compiled.PTXAssembly, $".target {kernel.Target}");
+        // ILGPU also takes a condition for uniform that is made of constants alone, though the way to each of them may differ from lane to lane. The driver's own
+        // analysis finds the branches that are uniform.
+        SetText(compiled, UniformBranch().Replace(text, "$1"));
         return compiled;
     }
 
@@ -55,6 +58,18 @@ internal static partial class PtxCompiler
         field.SetValue(compiled, text);
     }
 
+    /// <summary>Compiles a portable kernel, one thread per element, for the compiler's own target.</summary>
+    public static PTXCompiledKernel CompilePortable(PTXBackend backend, MethodInfo kernel)
+    {
+        EntryPointDescription entry = EntryPointDescription.FromImplicitlyGroupedKernel(kernel);
+        PTXCompiledKernel compiled = (PTXCompiledKernel)backend.Compile(entry, KernelSpecialization.Empty);
+        SetText(compiled, UniformBranch().Replace(compiled.PTXAssembly, "$1"));
+        return compiled;
+    }
+
     [GeneratedRegex(@"\.target sm_\w+")]
     private static partial Regex Target();
+
+    [GeneratedRegex(@"(@!?%p\d+ bra)\.uni")]
+    private static partial Regex UniformBranch();
 }

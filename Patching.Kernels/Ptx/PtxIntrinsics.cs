@@ -8,16 +8,16 @@ using ILGPU.IR;
 using ILGPU.IR.Intrinsics;
 using ILGPU.IR.Types;
 using ILGPU.IR.Values;
-using Register = ILGPU.Backends.RegisterAllocator<ILGPU.Backends.PTX.PTXRegisterKind>.Register;
 using CompoundRegister = ILGPU.Backends.RegisterAllocator<ILGPU.Backends.PTX.PTXRegisterKind>.CompoundRegister;
 using HardwareRegister = ILGPU.Backends.RegisterAllocator<ILGPU.Backends.PTX.PTXRegisterKind>.HardwareRegister;
 using PrimitiveRegister = ILGPU.Backends.RegisterAllocator<ILGPU.Backends.PTX.PTXRegisterKind>.PrimitiveRegister;
+using Register = ILGPU.Backends.RegisterAllocator<ILGPU.Backends.PTX.PTXRegisterKind>.Register;
 
 namespace Patching.Kernels;
 
 /// <summary>
-/// Teaches ILGPU's PTX compiler the methods marked <see cref="PtxAttribute"/>: a call becomes the attribute's text with registers filled in. Unlike ILGPU's own
-/// inline assembly, operands stay in registers, structures are taken apart, and there is no limit to their number.
+/// Teaches ILGPU's PTX compiler the methods marked <see cref="PtxAttribute"/> or <see cref="PtxWriterAttribute"/>: a call becomes the attribute's text with registers
+/// filled in. Unlike ILGPU's own inline assembly, operands stay in registers, structures are taken apart, and there is no limit to their number.
 /// </summary>
 internal static partial class PtxIntrinsics
 {
@@ -26,7 +26,7 @@ internal static partial class PtxIntrinsics
     [
         .. typeof(PtxIntrinsics).Assembly.GetTypes()
             .SelectMany(type => type.GetMethods(BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly))
-            .Where(method => method.IsDefined(typeof(PtxAttribute), inherit: false)),
+            .Where(method => method.IsDefined(typeof(PtxAttribute), inherit: false) || method.IsDefined(typeof(PtxWriterAttribute), inherit: false)),
     ];
 
     /// <summary>Makes the intrinsics known to everything that a context compiles from now on.</summary>
@@ -42,26 +42,36 @@ internal static partial class PtxIntrinsics
     {
         MethodCall call = (MethodCall)value;
         MethodInfo method = (MethodInfo)call.Target.Source;
-        PtxAttribute ptx = method.GetCustomAttribute<PtxAttribute>()!;
         List<HardwareRegister>[] arguments = [.. Enumerable.Range(0, call.Count).Select(i => Flatten(generator, generator.Load(call.Nodes[i])))];
         List<HardwareRegister> result = call.Type.IsVoidType ? [] : Flatten(generator, generator.Allocate(value));
-        for (int i = 0; ptx.Tied >= 0 && i < result.Count; i++) generator.Move(arguments[ptx.Tied][i], result[i]);
+        (string template, int tied) = Template(method, new PtxCall(
+            result.Count, [.. arguments.Select(registers => registers.Count)], i => int.Parse(Literal(method, call.Nodes[i]), CultureInfo.InvariantCulture)));
+        for (int i = 0; tied >= 0 && i < result.Count; i++) generator.Move(arguments[tied][i], result[i]);
 
         StringBuilder before = new();
-        string text = Placeholder().Replace(ptx.Text, match =>
+        string text = Placeholder().Replace(template, match =>
         {
-            if (match.Groups["result"].Success) return Print(result);
+            if (match.Groups["result"].Success) return Print(Chosen(result, match));
             int index = int.Parse(match.Groups["index"].ValueSpan, CultureInfo.InvariantCulture);
             return match.Groups["kind"].Value switch
             {
                 "g" => Address(before, call.Nodes[index], arguments[index], "global", index),
                 "s" => SharedAddress(before, call.Nodes[index], arguments[index], index),
                 "i" => Literal(method, call.Nodes[index]),
-                _ => Print(arguments[index]),
+                _ => Print(Chosen(arguments[index], match)),
             };
         });
         generator.Builder.AppendLine(before.Length == 0 ? $"\t{text}" : $"\t{{ {before}{text} }}");
     }
+
+    private static (string Template, int Tied) Template(MethodInfo method, PtxCall call) => method.GetCustomAttribute<PtxAttribute>() is { } ptx
+        ? (ptx.Text, ptx.Tied)
+        : (method.GetCustomAttribute<PtxWriterAttribute>()!.Write(call), method.GetCustomAttribute<PtxWriterAttribute>()!.Tied);
+
+    /// <summary>All registers, or the one whose number stands in brackets.</summary>
+    private static List<HardwareRegister> Chosen(List<HardwareRegister> registers, Match match) => match.Groups["element"].Success
+        ? [registers[int.Parse(match.Groups["element"].ValueSpan, CultureInfo.InvariantCulture)]]
+        : registers;
 
     /// <summary>An address that the type system knows to be in the space is used as it is; a generic one is converted in a register of its own.</summary>
     private static string Address(StringBuilder before, Value pointer, List<HardwareRegister> registers, string space, int index)
@@ -107,6 +117,6 @@ internal static partial class PtxIntrinsics
         return registers.Count == 1 ? list : $"{{{list}}}";
     }
 
-    [GeneratedRegex(@"\$(?:(?<result>r)|(?<kind>[gsi]?)(?<index>\d+))")]
+    [GeneratedRegex(@"\$(?:(?<result>r)|(?<kind>[gsi]?)(?<index>\d+))(?:\[(?<element>\d+)\])?")]
     private static partial Regex Placeholder();
 }

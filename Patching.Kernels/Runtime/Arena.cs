@@ -1,6 +1,8 @@
+using System.Globalization;
 using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
+using ILGPU.Runtime.Cuda;
 
 namespace Patching.Kernels;
 
@@ -43,10 +45,15 @@ public sealed class Arena : IDisposable
                 buffer = CPUMemoryBuffer.Create(device.Accelerator, hostMemory, capacity, 1);
             }
         }
-        catch (Exception error) when (error is OutOfMemoryException or ILGPU.Runtime.Cuda.CudaException)
+        catch (Exception error) when (error is OutOfMemoryException or CudaException { Error: nameof(CudaError.CUDA_ERROR_OUT_OF_MEMORY) })
         {
+            string free = device.FreeBytes is { } bytes ? $" wanted, {Mebibytes(bytes)} MiB free" : "";
             throw new DeviceException(
-                $"not enough memory on {device.Name} for {role}: {capacity / 1048576.0:F0} MiB; use a smaller --batch-size", error);
+                $"not enough memory on {device.Name} for {role}: {Mebibytes(capacity)} MiB{free}; use a smaller --batch-size", error);
+        }
+        catch (CudaException error)
+        {
+            throw device.Failure($"allocating {Mebibytes(capacity)} MiB for {role}", error);
         }
         memory = new ArrayView<byte>(buffer, 0, capacity);
         memory.MemSetToZero(device.Accelerator.DefaultStream);
@@ -102,9 +109,11 @@ public sealed class Arena : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        buffer?.Dispose();
+        Device.Release(buffer);
         HostMemory.Free(hostMemory);
     }
+
+    private static string Mebibytes(long bytes) => (bytes / 1048576.0).ToString("F0", CultureInfo.InvariantCulture);
 }
 
 /// <summary>A named piece of an <see cref="Arena"/>.</summary>

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Reflection;
 using ILGPU;
 using ILGPU.Runtime;
@@ -12,11 +11,10 @@ namespace Patching.Kernels;
 /// Everything else in this project receives a device and launches on it; nothing else knows which kind it is except the launchers' choice of
 /// implementation. Not thread-safe: one thread launches.
 /// </summary>
-public sealed class Device : IDisposable
+public sealed partial class Device : IDisposable
 {
     private readonly Context context;
-    private readonly ConcurrentDictionary<MethodInfo, Delegate> launchers = new();
-    private readonly ConcurrentDictionary<CudaKernel, Delegate> cudaLaunchers = new();
+    private readonly Dictionary<MethodInfo, Delegate> launchers = [];
 
     private Device(DeviceKind kind, Context context, Accelerator accelerator, int threads)
     {
@@ -49,6 +47,9 @@ public sealed class Device : IDisposable
     /// <summary>Memory a program can hope to use, in bytes.</summary>
     public long MemoryBytes => Kind == DeviceKind.Cuda ? Accelerator.MemorySize : GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
 
+    /// <summary>Memory of a GPU that nobody uses now, in bytes; null on other devices.</summary>
+    public long? FreeBytes => Accelerator is CudaAccelerator cuda ? cuda.GetFreeMemory() : null;
+
     /// <summary>Opens CUDA where there is a GPU, otherwise the host.</summary>
     /// <param name="threads">Worker threads of the host; 0 means all cores.</param>
     public static Device OpenBest(int threads = 0) => Open(CudaIsAvailable() ? DeviceKind.Cuda : DeviceKind.Host, threads);
@@ -70,12 +71,7 @@ public sealed class Device : IDisposable
     }
 
     /// <summary>Whether a CUDA device can be seen through the driver.</summary>
-    public static bool CudaIsAvailable()
-    {
-        CudaDriver.MapLibraryNames();
-        using Context probe = Context.Create(builder => builder.Cuda());
-        return probe.GetCudaDevices().Count > 0;
-    }
+    public static bool CudaIsAvailable() => CudaDriver.Obstacle() is null;
 
     /// <summary>
     /// The launcher that <paramref name="load"/> makes, compiled once per device. <paramref name="load"/> must be a static lambda around one kernel:
@@ -84,28 +80,30 @@ public sealed class Device : IDisposable
     /// <typeparam name="TLauncher">Delegate type of the launcher.</typeparam>
     public TLauncher Load<TLauncher>(Func<Accelerator, TLauncher> load)
         where TLauncher : Delegate
-        => (TLauncher)launchers.GetOrAdd(load.Method, _ => load(Accelerator));
+    {
+        if (launchers.TryGetValue(load.Method, out Delegate? known)) return (TLauncher)known;
+        TLauncher launcher = LoadPortable(load);
+        launchers.Add(load.Method, launcher);
+        return launcher;
+    }
 
     /// <summary>Where all work of this device is launched, in order.</summary>
     internal AcceleratorStream Stream => Accelerator.DefaultStream;
 
-    /// <summary>The launcher of a kernel of the CUDA engine, compiled once per device.</summary>
-    /// <typeparam name="TLauncher"><c>Action&lt;AcceleratorStream, KernelConfig, ...&gt;</c> with the kernel's parameters.</typeparam>
-    internal TLauncher Load<TLauncher>(CudaKernel kernel)
-        where TLauncher : Delegate
-        => (TLauncher)cudaLaunchers.GetOrAdd(kernel, LoadCuda<TLauncher>);
-
     /// <summary>Waits until everything launched so far is done.</summary>
+    /// <exception cref="DeviceException">Something launched before has failed.</exception>
     public void Synchronize()
     {
-        if (!IsHost) Accelerator.Synchronize();
+        if (Kind == DeviceKind.Cuda) SynchronizeCuda();
+        else if (!IsHost) Accelerator.Synchronize();
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
         Threads.Dispose();
-        Accelerator.Dispose();
+        if (Kind == DeviceKind.Cuda) CloseCuda();
+        else Accelerator.Dispose();
         context.Dispose();
     }
 
@@ -114,31 +112,5 @@ public sealed class Device : IDisposable
         Context context = Context.Create(builder => builder.CPU(simulated).EnableAlgorithms());
         Accelerator accelerator = context.CreateCPUAccelerator(0, CPUAcceleratorMode.Parallel, ThreadPriority.Normal);
         return new Device(kind, context, accelerator, threads == 0 ? Environment.ProcessorCount : threads);
-    }
-
-    private TLauncher LoadCuda<TLauncher>(CudaKernel kernel)
-        where TLauncher : Delegate
-    {
-        CudaAccelerator accelerator = (CudaAccelerator)Accelerator;
-        return accelerator.LoadKernel(PtxCompiler.Compile(accelerator.Backend, kernel)).CreateLauncherDelegate<TLauncher>();
-    }
-
-    private static Device OpenCuda()
-    {
-        Context context = PtxCompiler.CreateContext(builder => builder.Cuda());
-        try
-        {
-            if (context.GetCudaDevices().Count == 0)
-                throw new DeviceException("--device cuda: no CUDA device is visible (driver missing or no NVIDIA GPU); use --device cpu");
-            Accelerator accelerator = context.CreateCudaAccelerator(0);
-            CodePlacement.Remove(accelerator.GetBackend());
-            return new Device(DeviceKind.Cuda, context, accelerator, 1);
-        }
-        catch (Exception error)
-        {
-            context.Dispose();
-            if (error is DeviceException) throw;
-            throw new DeviceException($"--device cuda: the GPU cannot be opened ({error.Message}); update the driver or use --device cpu", error);
-        }
     }
 }

@@ -33,6 +33,26 @@ internal static class Require
         if (a.Count != b.Count || !a.Exists) throw new ArgumentException($"tensors of different size: {a} and {b}");
     }
 
+    /// <summary>The device is CUDA: bfloat16 is computed nowhere else.</summary>
+    public static void Cuda(Device device, string kernel)
+    {
+        if (device.Kind != DeviceKind.Cuda)
+            throw new ArgumentException($"{kernel}: bfloat16 tensors need a CUDA device, not {device.Name}; use single precision");
+    }
+
+    /// <summary>The tensor's elements have this type.</summary>
+    public static void Type(Tensor tensor, string name, ElementType type)
+    {
+        if (tensor.Type != type) throw new ArgumentException($"{name}: expected {type}, got {tensor}");
+    }
+
+    /// <summary>The tensor can hold the bfloat16 copy of another.</summary>
+    public static void Rounded(Tensor rounded, Tensor original)
+    {
+        Type(rounded, "rounded", ElementType.BFloat16);
+        SameCount(rounded, original);
+    }
+
     /// <summary>A one-dimensional launch of <paramref name="count"/> threads; ILGPU's indices are 32 bits wide.</summary>
     public static Index1D Extent(long count) => new(checked((int)count));
 }

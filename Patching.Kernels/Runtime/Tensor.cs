@@ -58,6 +58,9 @@ public readonly struct Tensor
     public unsafe int* HostInts => (int*)As(ElementType.Int32).LoadEffectiveAddressAsPtr();
 
     /// <summary>Address of the first element; only on devices whose memory is the processor's.</summary>
+    public unsafe ushort* HostBFloats => (ushort*)As(ElementType.BFloat16).LoadEffectiveAddressAsPtr();
+
+    /// <summary>Address of the first element; only on devices whose memory is the processor's.</summary>
     public unsafe byte* HostBytes => (byte*)As(ElementType.UInt8).LoadEffectiveAddressAsPtr();
 
     /// <summary>
@@ -67,6 +70,9 @@ public readonly struct Tensor
     internal ArrayView<T> Pieces<T>()
         where T : unmanaged
         => memory.SubView(0, memory.Length / Interop.SizeOf<T>() * Interop.SizeOf<T>()).Cast<T>();
+
+    /// <summary>Whether the first element's address is a multiple of this many bytes: what wide accesses ask.</summary>
+    internal bool IsAligned(int bytes) => (long)memory.LoadEffectiveAddressAsPtr() % bytes == 0;
 
     /// <summary>The same elements under another shape of equal count.</summary>
     public Tensor Reshape(params ReadOnlySpan<int> extents) => new(memory, Type, new Shape(extents));

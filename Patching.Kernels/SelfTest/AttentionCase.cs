@@ -5,22 +5,33 @@ internal sealed class AttentionCase
 {
     private const int Orders = 8;
 
-    public AttentionCase(float[] qkv, float[] dy, AttentionShape shape, bool causal)
+    /// <param name="qkv">[B*T, 3C].</param>
+    /// <param name="dy">[B*T, C].</param>
+    /// <param name="shape">B, T, H, D.</param>
+    /// <param name="causal">Whether a token sees only itself and earlier tokens.</param>
+    /// <param name="rounded">
+    /// Whether the matrices are bfloat16: the inputs are rounded first, y on its way into the backward pass too, and the plain version also rounds its results and
+    /// what it multiplies.
+    /// </param>
+    public AttentionCase(float[] qkv, float[] dy, AttentionShape shape, bool causal, bool rounded = false)
     {
+        float[] Rounded(float[] values) => rounded ? [.. values.Select(BFloat16.Round)] : values;
+        (qkv, dy) = (Rounded(qkv), Rounded(dy));
         (Qkv, Dy, Shape, Causal) = (qkv, dy, shape, causal);
         AttentionReference<double> reference = new(shape, causal);
         (double[] y, double[] saved) = reference.Forward(Doubles(qkv));
-        double[] gradient = reference.Backward(Doubles(dy), y, Doubles(qkv), saved);
+        BackwardY = Rounded(Singles(y));
+        double[] gradient = reference.Backward(Doubles(dy), rounded ? Doubles(BackwardY) : y, Doubles(qkv), saved);
         Y = new Judged(y);
         LogSumExp = new Judged(saved);
         Gradient = new Judged(gradient);
         for (int seed = 0; seed < Orders; seed++)
         {
-            AttentionReference<float> plain = new(shape, causal, new Random(seed));
+            AttentionReference<float> plain = new(shape, causal, new Random(seed), rounded ? BFloat16.Round : null);
             (float[] plainY, float[] plainSaved) = plain.Forward(qkv);
-            Y.Add(plainY);
+            Y.Add(Rounded(plainY));
             LogSumExp.Add(plainSaved);
-            Gradient.Add(plain.Backward(dy, Singles(y), qkv, Singles(saved)));
+            Gradient.Add(Rounded(plain.Backward(dy, BackwardY, qkv, Singles(saved))));
         }
     }
 
@@ -31,6 +42,9 @@ internal sealed class AttentionCase
     public AttentionShape Shape { get; }
 
     public bool Causal { get; }
+
+    /// <summary>The y that the backward pass is given.</summary>
+    public float[] BackwardY { get; }
 
     public Judged Y { get; }
 

@@ -13,7 +13,10 @@ namespace Patching.Kernels;
 /// saturates, gradients are differences of two nearly equal dot products, and one order of summation may happen to make no error at all;
 /// the worst of several orders is a fair yardstick.
 /// </param>
-internal sealed class AttentionReference<T>(AttentionShape shape, bool causal, Random? order = null)
+/// <param name="operand">
+/// What becomes of p and ds before they are multiplied, nothing when null: tensor cores want them rounded to bfloat16.
+/// </param>
+internal sealed class AttentionReference<T>(AttentionShape shape, bool causal, Random? order = null, Func<T, T>? operand = null)
     where T : IFloatingPointIeee754<T>
 {
     private readonly T scale = T.One / T.Sqrt(T.CreateChecked(shape.HeadSize));
@@ -30,8 +33,10 @@ internal sealed class AttentionReference<T>(AttentionShape shape, bool causal, R
                 foreach (T s in scores) sum += T.Exp(s - max);
                 saved[pair * shape.Tokens + i] = max + T.Log(sum);
                 for (int j = 0; j < scores.Length; j++)
-                    for (int d = 0; d < shape.HeadSize; d++)
-                        y[Token(pair, i) + d] += T.Exp(scores[j] - max) / sum * qkv[Value(pair, j) + d];
+                {
+                    T p = Operand(T.Exp(scores[j] - max)) / sum;
+                    for (int d = 0; d < shape.HeadSize; d++) y[Token(pair, i) + d] += p * qkv[Value(pair, j) + d];
+                }
             }
         return (y, saved);
     }
@@ -48,7 +53,8 @@ internal sealed class AttentionReference<T>(AttentionShape shape, bool causal, R
                 for (int j = 0; j < scores.Length; j++)
                 {
                     T p = T.Exp(scores[j] - logSumExp[pair * shape.Tokens + i]);
-                    T ds = scale * p * (Dot(dy, Token(pair, i), qkv, Value(pair, j)) - delta);
+                    T ds = scale * Operand(p * (Dot(dy, Token(pair, i), qkv, Value(pair, j)) - delta));
+                    p = Operand(p);
                     for (int d = 0; d < shape.HeadSize; d++)
                     {
                         dqkv[Query(pair, i) + d] += ds * qkv[Key(pair, j) + d];
@@ -72,6 +78,8 @@ internal sealed class AttentionReference<T>(AttentionShape shape, bool causal, R
         for (int d = 0; d < start; d++) sum += a[offsetA + d] * b[offsetB + d];
         return sum;
     }
+
+    private T Operand(T value) => operand is null ? value : operand(value);
 
     private int Row(int pair, int token) => pair / shape.Heads * shape.Tokens + token;
 

@@ -12,17 +12,19 @@ public static class SelfTest
     /// </summary>
     /// <param name="open">Opens the device to check; called again after a failure.</param>
     /// <param name="seed">Seed of the inputs; every check derives its own, so that one that fails can be repeated.</param>
+    /// <param name="small">Small shapes only, for tools that watch every access of a GPU and slow it down; the simulator always gets them.</param>
     /// <exception cref="DeviceException">The device cannot be opened in the first place.</exception>
-    public static IEnumerable<SelfTestResult> Run(Func<Device> open, int seed) => Run(open, seed, Checks);
+    public static IEnumerable<SelfTestResult> Run(Func<Device> open, int seed, bool small = false) =>
+        Run(open, seed, device => Checks(device, small || device.Kind == DeviceKind.Simulator));
 
-    /// <summary>Runs checks that are made for the opened device's kind.</summary>
-    internal static IEnumerable<SelfTestResult> Run(Func<Device> open, int seed, Func<DeviceKind, IEnumerable<SelfTestCheck>> checks)
+    /// <summary>Runs checks that are made for the opened device.</summary>
+    internal static IEnumerable<SelfTestResult> Run(Func<Device> open, int seed, Func<Device, IEnumerable<SelfTestCheck>> checks)
     {
         Device? device = open();
         try
         {
             int number = 0;
-            foreach (SelfTestCheck check in checks(device.Kind).ToArray())
+            foreach (SelfTestCheck check in checks(device).ToArray())
             {
                 SelfTestResult result;
                 // Knuth's multiplicative hash spreads neighbouring numbers.
@@ -70,21 +72,24 @@ public static class SelfTest
         }
     }
 
-    // ILGPU wraps what the compiler found; the innermost message says it.
+    // ILGPU wraps what the compiler found; the innermost message says it. Our own errors say more than what they wrap.
     private static string OneLine(Exception error)
     {
-        Exception cause = error.GetBaseException();
+        Exception cause = error is DeviceException ? error : error.GetBaseException();
         string message = string.Join(' ', cause.Message.Split(['\r', '\n', ' '], StringSplitOptions.RemoveEmptyEntries));
         return $"{cause.GetType().Name}: {message}";
     }
 
-    private static IEnumerable<SelfTestCheck> Checks(DeviceKind kind)
+    /// <summary>Every check for a device: all launchers in single precision and, where the device has bfloat16, those of mixed precision.</summary>
+    private static IEnumerable<SelfTestCheck> Checks(Device device, bool small)
     {
-        // The simulator runs every GPU thread in turn: what a GPU does in a millisecond takes it minutes.
-        bool small = kind == DeviceKind.Simulator;
-        return [
+        IEnumerable<SelfTestCheck> single =
+        [
             .. GemmChecks.All(small), .. AttentionChecks.All(small), .. LayerNormChecks.All(small), .. ActivationChecks.All(small),
             .. EmbeddingChecks.All(small), .. LossChecks.All(small), .. OptimizerChecks.All(small),
         ];
+        return device.SupportsBFloat16
+            ? [.. single, .. RoundedGemmChecks.All(small), .. RoundedAttentionChecks.All(small), .. RoundedRowChecks.All(small)]
+            : single;
     }
 }

@@ -29,6 +29,15 @@ internal sealed class Trial(Device device, Random random) : IDisposable
         return values;
     }
 
+    /// <summary>The same, each rounded to bfloat16, so that references see what the kernel sees.</summary>
+    public float[] NormalRounded(long count, double scale = 1, double offset = 0) => Round(Normal(count, scale, offset));
+
+    /// <summary>Numbers rounded to bfloat16.</summary>
+    public static float[] Round(float[] values) => [.. values.Select(BFloat16.Round)];
+
+    /// <summary>Numbers rounded to single precision and then to bfloat16: what a plain computation writes.</summary>
+    public static double[] Round(double[] values) => [.. values.Select(value => (double)BFloat16.Round((float)value))];
+
     /// <summary>Random integers below <paramref name="bound"/>.</summary>
     public int[] Integers(int count, int bound) => [.. Enumerable.Range(0, count).Select(_ => random.Next(bound))];
 
@@ -60,6 +69,24 @@ internal sealed class Trial(Device device, Random random) : IDisposable
     public Tensor Poisoned(params ReadOnlySpan<int> extents)
     {
         Tensor tensor = Allocate(ElementType.Float32, extents);
+        float[] poison = new float[tensor.Count];
+        Array.Fill(poison, float.NaN);
+        tensor.CopyFrom(poison);
+        return tensor;
+    }
+
+    /// <summary>A bfloat16 tensor with these contents, which should be bfloat16 numbers already: see <see cref="NormalRounded"/>.</summary>
+    public Tensor Rounded(float[] values, params ReadOnlySpan<int> extents)
+    {
+        Tensor tensor = Allocate(ElementType.BFloat16, extents);
+        tensor.CopyFrom(values);
+        return tensor;
+    }
+
+    /// <summary>A bfloat16 tensor full of NaN.</summary>
+    public Tensor PoisonedRounded(params ReadOnlySpan<int> extents)
+    {
+        Tensor tensor = Allocate(ElementType.BFloat16, extents);
         float[] poison = new float[tensor.Count];
         Array.Fill(poison, float.NaN);
         tensor.CopyFrom(poison);

@@ -2,7 +2,10 @@ using Patching.Kernels;
 
 namespace Patching.Model.Clip;
 
-/// <summary>What one block keeps between forward and backward. For inference one instance serves all blocks and the optional parts do not exist.</summary>
+/// <summary>
+/// What one block keeps between forward and backward. For inference one instance serves all blocks and the optional parts do not exist. Tensors that matrix products and
+/// the attention read have the type <see cref="TowerShape.Operands"/>; the residual stream and all statistics are single precision.
+/// </summary>
 internal sealed record BlockActivations
 {
     /// <summary>Mean of each row before LN1 [N].</summary>
@@ -37,20 +40,20 @@ internal sealed record BlockActivations
     {
         Mean1 = arena.Take($"{block}.mean1", tower.Rows),
         Rstd1 = arena.Take($"{block}.rstd1", tower.Rows),
-        Qkv = arena.Take($"{block}.qkv", tower.Rows, 3 * tower.Width),
-        Attended = arena.Take($"{block}.attended", tower.Rows, tower.Width),
+        Qkv = arena.Take($"{block}.qkv", tower.Operands, tower.Rows, 3 * tower.Width),
+        Attended = arena.Take($"{block}.attended", tower.Operands, tower.Rows, tower.Width),
         LogSumExp = arena.Take($"{block}.log_sum_exp", tower.Batch, tower.Heads, tower.Tokens),
         Middle = arena.Take($"{block}.middle", tower.Rows, tower.Width),
         Mean2 = arena.Take($"{block}.mean2", tower.Rows),
         Rstd2 = arena.Take($"{block}.rstd2", tower.Rows),
-        PreActivation = arena.Take($"{block}.pre_activation", tower.Rows, tower.MlpWidth),
+        PreActivation = arena.Take($"{block}.pre_activation", tower.Operands, tower.Rows, tower.MlpWidth),
     };
 
     /// <summary>Takes the buffers that all blocks share when nothing is kept; the residual stream is updated in place.</summary>
     public static BlockActivations ForInference(Arena arena, TowerShape tower, Tensor stream) => new()
     {
-        Qkv = arena.Take("qkv", tower.Rows, 3 * tower.Width),
-        Attended = arena.Take("attended", tower.Rows, tower.Width),
+        Qkv = arena.Take("qkv", tower.Operands, tower.Rows, 3 * tower.Width),
+        Attended = arena.Take("attended", tower.Operands, tower.Rows, tower.Width),
         Middle = stream,
     };
 
@@ -92,22 +95,48 @@ internal sealed record BlockWorkspace
     /// <summary>Row sums of dy * y in the attention [B, H, T].</summary>
     public Tensor Delta { get; init; }
 
+    /// <summary>
+    /// In mixed precision the gradient of the residual stream once more, rounded [N, C]: the stream's gradient is a sum over all layers and stays in single precision,
+    /// matrix products read this copy. Whatever writes the gradient writes both. No tensor in single precision.
+    /// </summary>
+    public Tensor DStreamRounded { get; init; }
+
+    /// <summary>
+    /// Scratch of the weight gradients in mixed precision: their sums run over thousands of rows, which are divided among the multiprocessors and added up afterwards.
+    /// As long as the longest that one of the tower's matrices asks for; no tensor in single precision.
+    /// </summary>
+    public Tensor Partials { get; init; }
+
+    /// <summary>Scratch of LayerNorm's gradients: sums over rows, part by part.</summary>
+    public Tensor NormScratch { get; init; }
+
+    /// <summary>The stream's gradient as matrix products read it.</summary>
+    public Tensor AsOperand(Tensor dStream) => DStreamRounded.Exists ? DStreamRounded : dStream;
+
     /// <summary>Takes the buffers of a forward pass and, for training, those of a backward pass.</summary>
-    public static BlockWorkspace Take(Arena arena, TowerShape tower, bool training)
+    /// <param name="arena">Where from.</param>
+    /// <param name="tower">Sizes.</param>
+    /// <param name="training">Whether backward will be called.</param>
+    /// <param name="partials">Length of <see cref="Partials"/>.</param>
+    public static BlockWorkspace Take(Arena arena, TowerShape tower, bool training, long partials = 0)
     {
         BlockWorkspace forward = new()
         {
-            Normalized = arena.Take("normalized", tower.Rows, tower.Width),
-            Hidden = arena.Take("hidden", tower.Rows, tower.MlpWidth),
+            Normalized = arena.Take("normalized", tower.Operands, tower.Rows, tower.Width),
+            Hidden = arena.Take("hidden", tower.Operands, tower.Rows, tower.MlpWidth),
         };
         if (!training) return forward;
-        Tensor gradient = arena.Take("d_hidden", tower.Rows, Math.Max(tower.MlpWidth, 3 * tower.Width));
+        bool rounded = tower.Operands == ElementType.BFloat16;
+        Tensor gradient = arena.Take("d_hidden", tower.Operands, tower.Rows, Math.Max(tower.MlpWidth, 3 * tower.Width));
         return forward with
         {
-            DNormalized = arena.Take("d_normalized", tower.Rows, tower.Width),
+            DNormalized = arena.Take("d_normalized", tower.Operands, tower.Rows, tower.Width),
             DHidden = gradient.Prefix(tower.Rows, tower.MlpWidth),
             DQkv = gradient.Prefix(tower.Rows, 3 * tower.Width),
             Delta = arena.Take("delta", tower.Batch, tower.Heads, tower.Tokens),
+            DStreamRounded = rounded ? arena.Take("d_stream_rounded", tower.Operands, tower.Rows, tower.Width) : default,
+            NormScratch = arena.Take("layer_norm_scratch", LayerNorm.ScratchLength(tower.Rows, tower.Width)),
+            Partials = rounded && partials > 0 ? arena.Take("partial_weight_gradients", checked((int)partials)) : default,
         };
     }
 
@@ -120,5 +149,6 @@ internal sealed record BlockWorkspace
         DHidden = DHidden.Exists ? DHidden.Prefix(tower.Rows, tower.MlpWidth) : default,
         DQkv = DQkv.Exists ? DQkv.Prefix(tower.Rows, 3 * tower.Width) : default,
         Delta = Delta.Exists ? Delta.Prefix(tower.Batch, tower.Heads, tower.Tokens) : default,
+        DStreamRounded = DStreamRounded.Exists ? DStreamRounded.Prefix(tower.Rows, tower.Width) : default,
     };
 }

@@ -14,9 +14,10 @@ public sealed class ClipModel : IDisposable
     private readonly ClipTokenizer? tokenizer;
     private ParameterSet? vision;
 
-    private ClipModel(Device device, ClipCheckpoint checkpoint, ClipTokenizer? tokenizer)
+    private ClipModel(Device device, TowerPrecision precision, ClipCheckpoint checkpoint, ClipTokenizer? tokenizer)
     {
         Device = device;
+        Precision = precision;
         Checkpoint = checkpoint;
         this.tokenizer = tokenizer;
         NormalizationTable table = new(checkpoint.Preprocess.Mean.AsSpan(), checkpoint.Preprocess.Std.AsSpan());
@@ -25,6 +26,9 @@ public sealed class ClipModel : IDisposable
 
     /// <summary>Where the weights live.</summary>
     public Device Device { get; }
+
+    /// <summary>The arithmetic of both towers.</summary>
+    public TowerPrecision Precision { get; }
 
     /// <summary>The files.</summary>
     public ClipCheckpoint Checkpoint { get; }
@@ -44,8 +48,10 @@ public sealed class ClipModel : IDisposable
     /// <param name="path">A model directory or a safetensors file.</param>
     /// <param name="activation">The non-linearity, where the user states it.</param>
     /// <param name="tokenizerDirectory">Where vocab.json and merges.txt are, if not beside the model.</param>
+    /// <param name="precision">The arithmetic of both towers; one that the device has.</param>
     /// <exception cref="InputException">The checkpoint cannot be used.</exception>
-    public static ClipModel Open(Device device, string path, ActivationKind? activation = null, string? tokenizerDirectory = null)
+    public static ClipModel Open(
+        Device device, string path, ActivationKind? activation = null, string? tokenizerDirectory = null, TowerPrecision precision = TowerPrecision.Float32)
     {
         ClipCheckpoint checkpoint = ClipCheckpoint.Open(path, activation);
         try
@@ -55,7 +61,7 @@ public sealed class ClipModel : IDisposable
                     $"{path}: preprocessor_config.json makes images of {checkpoint.Preprocess.Size} pixels, config.json's image tower takes {checkpoint.Config.Vision.ImageSize}");
             checkpoint.CheckNumbers();
             string? directory = tokenizerDirectory ?? checkpoint.TokenizerDirectory;
-            return new ClipModel(device, checkpoint, directory is null ? null : ClipTokenizer.Load(directory));
+            return new ClipModel(device, precision, checkpoint, directory is null ? null : ClipTokenizer.Load(directory));
         }
         catch
         {
@@ -70,11 +76,11 @@ public sealed class ClipModel : IDisposable
     {
         if (Config.Text is null)
             throw new InputException($"{Checkpoint.Path}: has no text tower, so no head can be built from class names; use a complete CLIP model");
-        TextTransformer tower = new(Device, Config);
+        TextTransformer tower = new(Device, Config, Precision);
         ClipTokenizer words = tokenizer ?? throw new InputException(
             $"{Checkpoint.Path}: no vocab.json and merges.txt beside the model, so class names cannot be encoded; name their folder with --tokenizer");
         RequireTokenizerOfModel(words, Config.Text);
-        using ParameterSet text = new(Device, "text parameters", ParameterTable.Text(Config));
+        using ParameterSet text = new(Device, "text parameters", ParameterTable.Text(Config), Precision);
         text.Load(Checkpoint.Read);
         double scale = Math.Exp(text["logit_scale"].ToArray()[0]);
         return ZeroShotHead.Build(
@@ -102,7 +108,7 @@ public sealed class ClipModel : IDisposable
 
     private ParameterSet LoadVision()
     {
-        ParameterSet weights = new(Device, "original parameters", ParameterTable.Vision(Config));
+        ParameterSet weights = new(Device, "original parameters", ParameterTable.Vision(Config), Precision);
         weights.Load(Checkpoint.Read);
         return weights;
     }

@@ -13,7 +13,12 @@ public sealed class ImageClassifier : IDisposable
     private readonly Buffers buffers;
 
     /// <summary>Allocates the head and buffers for batches of up to <paramref name="batch"/> images.</summary>
-    public ImageClassifier(Device device, ZeroShotHead zeroShot, int batch)
+    /// <param name="device">Where to run.</param>
+    /// <param name="zeroShot">The head.</param>
+    /// <param name="batch">The most images of a batch.</param>
+    /// <param name="precision">Arithmetic of the tower that gets the features' gradient; head and loss are single precision.</param>
+    /// <exception cref="DeviceException">The device has not enough memory.</exception>
+    public ImageClassifier(Device device, ZeroShotHead zeroShot, int batch, TowerPrecision precision = TowerPrecision.Float32)
     {
         this.device = device;
         Tensor weights = default;
@@ -21,18 +26,21 @@ public sealed class ImageClassifier : IDisposable
         arena = Arena.Allocate(device, "head", a =>
         {
             weights = a.Take("head", zeroShot.Classes, zeroShot.EmbeddingWidth);
-            made = new Buffers(a, batch, zeroShot.EmbeddingWidth, zeroShot.Classes);
+            made = new Buffers(a, batch, zeroShot.EmbeddingWidth, zeroShot.Classes, precision);
         });
         head = weights;
         buffers = made!;
         head.CopyFrom(zeroShot.Weights);
     }
 
+    /// <summary>Integers [B], the right classes of a batch: what the caller fills before <see cref="Loss"/>.</summary>
+    public Tensor Labels => buffers.Labels;
+
     /// <summary>Bytes that a classifier takes.</summary>
-    public static long BytesFor(int batch, int embeddingWidth, int classes) => Arena.Plan("head", a =>
+    public static long BytesFor(int batch, int embeddingWidth, int classes, TowerPrecision precision) => Arena.Plan("head", a =>
     {
         a.Take("head", classes, embeddingWidth);
-        _ = new Buffers(a, batch, embeddingWidth, classes);
+        _ = new Buffers(a, batch, embeddingWidth, classes, precision);
     }).Bytes;
 
     /// <summary>Computes the logits [B, K] of a batch of features [B, E].</summary>
@@ -40,60 +48,46 @@ public sealed class ImageClassifier : IDisposable
     {
         int batch = features.Rows;
         Tensor normalized = buffers.Normalized.Prefix(batch, features.Columns), logits = buffers.Logits.Prefix(batch, head.Rows);
-        L2Normalize.Forward(device, normalized, buffers.InverseNorm.Prefix(batch), features);
+        L2Normalize.Forward(device, normalized, default, features);
         Gemm.Forward(device, logits, normalized, head);
         return logits;
     }
 
-    /// <summary>Writes the predicted class of each row of features; the lowest class wins a tie.</summary>
-    public void Predict(Tensor features, Span<int> classes)
-    {
-        Tensor indices = buffers.Predictions.Prefix(features.Rows);
-        ArgMax.Forward(device, indices, Logits(features));
-        indices.CopyTo(classes);
-    }
+    /// <summary>Writes the predicted class of each row of features [B, E] into the integers <paramref name="classes"/> [B]; the lowest class wins a tie.</summary>
+    public void Predict(Tensor features, Tensor classes) => ArgMax.Forward(device, classes, Logits(features));
 
     /// <summary>
-    /// Computes the loss of every image and the gradient of the mean loss with respect to the features.
+    /// Computes the loss of every image and the gradient of the mean loss with respect to the features, with the right classes in <see cref="Labels"/>.
     /// </summary>
     /// <param name="features">[B, E].</param>
-    /// <param name="labels">B class indices.</param>
     /// <param name="smoothing">Label smoothing: weight of the uniform distribution in the target.</param>
-    /// <returns>The gradient [B, E] and the losses [B], valid until the next call.</returns>
-    public (Tensor DFeatures, Tensor Losses) Loss(Tensor features, ReadOnlySpan<int> labels, float smoothing)
+    /// <returns>The gradient [B, E] in the tower's precision, valid until the next call.</returns>
+    public Tensor Loss(Tensor features, float smoothing)
     {
         int batch = features.Rows;
-        Tensor logits = Logits(features);
-        Tensor targets = buffers.Labels.Prefix(batch), losses = buffers.Losses.Prefix(batch), dLogits = buffers.DLogits.Prefix(batch, head.Rows);
-        targets.CopyFrom(labels);
-        CrossEntropy.Forward(device, losses, dLogits, logits, targets, smoothing, 1f / batch);
-        Tensor dNormalized = buffers.DNormalized.Prefix(batch, features.Columns), dFeatures = buffers.DFeatures.Prefix(batch, features.Columns);
-        Gemm.BackwardInput(device, dNormalized, dLogits, head);
-        L2Normalize.Backward(device, dFeatures, dNormalized, buffers.Normalized.Prefix(batch, features.Columns), buffers.InverseNorm.Prefix(batch));
-        return (dFeatures, losses);
+        Tensor targets = buffers.Labels.Prefix(batch), losses = buffers.Losses.Prefix(batch), dFeatures = buffers.DFeatures.Prefix(batch, features.Columns);
+        HeadLoss.Forward(device, losses, dFeatures, features, head, targets, smoothing, buffers.Scratch);
+        return dFeatures;
     }
+
+    /// <summary>Losses [B] of the last <paramref name="batch"/> images that <see cref="Loss"/> saw.</summary>
+    public Tensor Losses(int batch) => buffers.Losses.Prefix(batch);
 
     /// <inheritdoc/>
     public void Dispose() => arena.Dispose();
 
-    private sealed class Buffers(Arena arena, int batch, int embedding, int classes)
+    private sealed class Buffers(Arena arena, int batch, int embedding, int classes, TowerPrecision precision)
     {
         public Tensor Normalized { get; } = arena.Take("normalized_features", batch, embedding);
-
-        public Tensor InverseNorm { get; } = arena.Take("inverse_norm", batch);
 
         public Tensor Logits { get; } = arena.Take("logits", batch, classes);
 
         public Tensor Labels { get; } = arena.Take("labels", ElementType.Int32, batch);
 
-        public Tensor Predictions { get; } = arena.Take("predictions", ElementType.Int32, batch);
-
         public Tensor Losses { get; } = arena.Take("losses", batch);
 
-        public Tensor DLogits { get; } = arena.Take("d_logits", batch, classes);
+        public Tensor Scratch { get; } = arena.Take("loss_scratch", HeadLoss.ScratchLength(batch, classes, embedding));
 
-        public Tensor DNormalized { get; } = arena.Take("d_normalized_features", batch, embedding);
-
-        public Tensor DFeatures { get; } = arena.Take("d_features", batch, embedding);
+        public Tensor DFeatures { get; } = arena.Take("d_features", precision.Operands(), batch, embedding);
     }
 }

@@ -13,12 +13,12 @@ internal sealed class LinearLayer
     /// <param name="bias">Name of b, where there is one.</param>
     public LinearLayer(ParameterSet set, string weight, string? bias)
     {
-        Tensor whole = set[weight];
+        Tensor whole = set.Operand(weight);
         Weight = whole.Reshape(whole.Shape[0], checked((int)(whole.Shape.Count / whole.Shape[0])));
         Bias = bias is null ? default : set[bias];
     }
 
-    /// <summary>W [out, in].</summary>
+    /// <summary>W [out, in] as matrix products read it: the rounded copy where the weights have one, the gradient itself among gradients.</summary>
     public Tensor Weight { get; }
 
     /// <summary>b [out], or none.</summary>
@@ -35,9 +35,9 @@ internal sealed class LinearLayer
         else Gemm.Forward(device, y, x, Weight, withBias);
     }
 
-    /// <summary>Accumulates the gradients of this layer's tensors into <paramref name="gradients"/>.</summary>
-    public static void BackwardWeight(Device device, LinearLayer gradients, Tensor dy, Tensor x) =>
-        Gemm.BackwardWeight(device, gradients.Weight, gradients.Bias, dy, x);
+    /// <summary>Accumulates the gradients of a layer's tensors into <paramref name="gradients"/>; <paramref name="workspace"/> is scratch for bfloat16 operands.</summary>
+    public static void BackwardWeight(Device device, LinearLayer gradients, Tensor dy, Tensor x, Tensor workspace) =>
+        Gemm.BackwardWeight(device, gradients.Weight, gradients.Bias, dy, x, workspace);
 
     /// <summary>Takes memory for the rearranged weight.</summary>
     public void TakePacked(Arena arena, string name) => packed = PackedWeight.Take(arena, name, Weight.Rows, Weight.Columns);

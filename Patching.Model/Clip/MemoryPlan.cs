@@ -11,28 +11,40 @@ public sealed record MemoryRole(string Role, long Bytes);
 public static class MemoryPlan
 {
     /// <summary>A fine-tune: weights, gradients, moments, activations.</summary>
-    public static IReadOnlyList<MemoryRole> Training(ClipConfig config, int batch, int classes)
+    public static IReadOnlyList<MemoryRole> Training(ClipConfig config, int batch, int classes, TowerPrecision precision)
     {
-        long parameters = ParameterSet.BytesFor(ParameterTable.Vision(config));
-        return
+        ImmutableArray<ParameterSpec> table = ParameterTable.Vision(config);
+        long parameters = ParameterSet.BytesFor(table);
+        List<MemoryRole> plan =
         [
             new("weights", parameters),
             new("gradients", parameters),
             new("AdamW moments", 2 * parameters),
-            new("activations", VisionActivations.BytesFor(config, batch, training: true)),
-            new("head and loss", ImageClassifier.BytesFor(batch, config.EmbeddingWidth, classes)),
+            new("activations", VisionActivations.BytesFor(config, batch, training: true, precision)),
+            new("head and loss", ImageClassifier.BytesFor(batch, config.EmbeddingWidth, classes, precision)),
         ];
+        if (precision == TowerPrecision.BFloat16) plan.Insert(1, new("weights, rounded", ParameterSet.BytesFor(table, precision) - parameters));
+        return [.. plan, .. Uploads(config, batch, precision)];
     }
 
     /// <summary>An evaluation of patched models: both ends, working weights, activations of a forward pass.</summary>
-    public static IReadOnlyList<MemoryRole> Evaluation(ClipConfig config, int batch, int classes)
+    public static IReadOnlyList<MemoryRole> Evaluation(ClipConfig config, int batch, int classes, TowerPrecision precision)
     {
         ImmutableArray<ParameterSpec> table = ParameterTable.Vision(config);
+        long parameters = ParameterSet.BytesFor(table, precision);
         return
         [
-            new("original, fine-tuned, interpolated and packed weights", 4 * ParameterSet.BytesFor(table)),
-            new("activations", VisionActivations.BytesFor(config, batch, training: false)),
-            new("head", ImageClassifier.BytesFor(batch, config.EmbeddingWidth, classes)),
+            // Only the host has packed weights, and only other devices have rounded ones.
+            precision == TowerPrecision.BFloat16
+                ? new("original, fine-tuned and interpolated weights", 3 * parameters)
+                : new("original, fine-tuned, interpolated and packed weights", 4 * parameters),
+            new("activations", VisionActivations.BytesFor(config, batch, training: false, precision)),
+            new("head", ImageClassifier.BytesFor(batch, config.EmbeddingWidth, classes, precision)),
+            .. Uploads(config, batch, precision),
         ];
     }
+
+    // Two batches of pixels on their way, on the devices that have mixed precision.
+    private static IEnumerable<MemoryRole> Uploads(ClipConfig config, int batch, TowerPrecision precision) =>
+        precision == TowerPrecision.BFloat16 ? [new("uploads", 2L * batch * 3 * config.Vision.ImageSize * config.Vision.ImageSize)] : [];
 }

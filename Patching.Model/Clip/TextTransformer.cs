@@ -11,13 +11,18 @@ public sealed class TextTransformer
     private readonly Device device;
     private readonly ClipConfig config;
     private readonly TextConfig text;
+    private readonly TowerPrecision precision;
 
     /// <summary>Prepares the tower for a device.</summary>
+    /// <param name="device">Where to run.</param>
+    /// <param name="config">The model.</param>
+    /// <param name="precision">The tower's arithmetic, that of the weights it will be given.</param>
     /// <exception cref="InputException">The model has no text tower.</exception>
-    public TextTransformer(Device device, ClipConfig config)
+    public TextTransformer(Device device, ClipConfig config, TowerPrecision precision = TowerPrecision.Float32)
     {
         this.device = device;
         this.config = config;
+        this.precision = precision;
         text = config.Text ?? throw new InputException("the model has no text tower, so no head can be built from class names; use a complete CLIP model");
     }
 
@@ -60,7 +65,7 @@ public sealed class TextTransformer
         int[] positions = [.. rows.Select(row => PoolingPosition(row))];
         int length = positions.Max() + 1;
         TextActivations? a = null;
-        using Arena arena = Arena.Allocate(device, "text activations", memory => a = new TextActivations(memory, config, rows.Length, length));
+        using Arena arena = Arena.Allocate(device, "text activations", memory => a = new TextActivations(memory, config, rows.Length, length, precision));
         a!.Ids.CopyFrom([.. rows.SelectMany(row => row.Take(length))]);
         a.PooledRows.CopyFrom([.. positions.Select((position, i) => i * length + position)]);
         Forward(weights, a);
@@ -78,16 +83,16 @@ public sealed class TextTransformer
 
     private sealed class TextActivations
     {
-        public TextActivations(Arena arena, ClipConfig config, int batch, int tokens)
+        public TextActivations(Arena arena, ClipConfig config, int batch, int tokens, TowerPrecision precision)
         {
-            Shape = TowerShape.Text(config, batch, tokens);
+            Shape = TowerShape.Text(config, batch, tokens, precision);
             Ids = arena.Take("ids", ElementType.Int32, batch, tokens);
             PooledRows = arena.Take("pooled_rows", ElementType.Int32, batch);
             Stream = arena.Take("stream", Shape.Rows, Shape.Width);
             Block = BlockActivations.ForInference(arena, Shape, Stream);
             Work = BlockWorkspace.Take(arena, Shape, training: false);
             Pooled = arena.Take("pooled", batch, Shape.Width);
-            PooledNormalized = arena.Take("pooled_normalized", batch, Shape.Width);
+            PooledNormalized = arena.Take("pooled_normalized", Shape.Operands, batch, Shape.Width);
             Features = arena.Take("features", batch, config.EmbeddingWidth);
         }
 

@@ -40,24 +40,28 @@ internal static class TransformerBlock
     public static void Backward(
         Device device, Tensor dx, Tensor x, BlockParameters weights, BlockParameters gradients, BlockActivations saved, BlockWorkspace work, TowerShape tower)
     {
+        // dx as the matrix products read it; LayerNorm's gradients, which add to dx, write it anew.
+        Tensor dy = work.AsOperand(dx);
         Activation.Forward(device, work.Hidden, saved.PreActivation, tower.Activation);
-        LinearLayer.BackwardWeight(device, gradients.Proj, dx, work.Hidden);
-        Gemm.BackwardInput(device, work.DHidden, dx, weights.Proj.Weight, preActivation: saved.PreActivation, kind: tower.Activation);
+        LinearLayer.BackwardWeight(device, gradients.Proj, dy, work.Hidden, work.Partials);
+        Gemm.BackwardInput(device, work.DHidden, dy, weights.Proj.Weight, preActivation: saved.PreActivation, kind: tower.Activation);
         LayerNorm.Forward(device, work.Normalized, default, default, saved.Middle, weights.Ln2Weight, weights.Ln2Bias, tower.Epsilon);
-        LinearLayer.BackwardWeight(device, gradients.Fc, work.DHidden, work.Normalized);
+        LinearLayer.BackwardWeight(device, gradients.Fc, work.DHidden, work.Normalized, work.Partials);
         Gemm.BackwardInput(device, work.DNormalized, work.DHidden, weights.Fc.Weight);
         LayerNorm.Backward(
-            device, dx, gradients.Ln2Weight, gradients.Ln2Bias, work.DNormalized, saved.Middle, weights.Ln2Weight, saved.Mean2, saved.Rstd2, accumulate: true);
+            device, dx, gradients.Ln2Weight, gradients.Ln2Bias, work.DNormalized, saved.Middle, weights.Ln2Weight, saved.Mean2, saved.Rstd2, accumulate: true,
+            work.DStreamRounded, work.NormScratch);
 
-        LinearLayer.BackwardWeight(device, gradients.Out, dx, saved.Attended);
-        Gemm.BackwardInput(device, work.DNormalized, dx, weights.Out.Weight);
+        LinearLayer.BackwardWeight(device, gradients.Out, dy, saved.Attended, work.Partials);
+        Gemm.BackwardInput(device, work.DNormalized, dy, weights.Out.Weight);
         Attention.Backward(
             device, work.DQkv, work.DNormalized, saved.Attended, saved.Qkv, saved.LogSumExp, work.Delta, tower.Attention, tower.Causal);
         LayerNorm.Forward(device, work.Normalized, default, default, x, weights.Ln1Weight, weights.Ln1Bias, tower.Epsilon);
-        LinearLayer.BackwardWeight(device, gradients.Qkv, work.DQkv, work.Normalized);
+        LinearLayer.BackwardWeight(device, gradients.Qkv, work.DQkv, work.Normalized, work.Partials);
         Gemm.BackwardInput(device, work.DNormalized, work.DQkv, weights.Qkv.Weight);
         LayerNorm.Backward(
-            device, dx, gradients.Ln1Weight, gradients.Ln1Bias, work.DNormalized, x, weights.Ln1Weight, saved.Mean1, saved.Rstd1, accumulate: true);
+            device, dx, gradients.Ln1Weight, gradients.Ln1Bias, work.DNormalized, x, weights.Ln1Weight, saved.Mean1, saved.Rstd1, accumulate: true,
+            work.DStreamRounded, work.NormScratch);
     }
 }
 
@@ -71,8 +75,9 @@ internal static class TransformerBlock
 /// <param name="Causal">Whether a token sees only itself and those before it.</param>
 /// <param name="Activation">The MLP's non-linearity.</param>
 /// <param name="Epsilon">LayerNorm's constant.</param>
+/// <param name="Operands">Type of what matrix products and the attention read.</param>
 internal sealed record TowerShape(
-    int Batch, int Tokens, int Width, int Heads, int MlpWidth, int Layers, bool Causal, ActivationKind Activation, float Epsilon)
+    int Batch, int Tokens, int Width, int Heads, int MlpWidth, int Layers, bool Causal, ActivationKind Activation, float Epsilon, ElementType Operands)
 {
     /// <summary>N = B * T.</summary>
     public int Rows => checked(Batch * Tokens);
@@ -81,14 +86,14 @@ internal sealed record TowerShape(
     public AttentionShape Attention => new(Batch, Tokens, Heads, Width / Heads);
 
     /// <summary>The image tower of a model.</summary>
-    public static TowerShape Vision(ClipConfig config, int batch) => new(
+    public static TowerShape Vision(ClipConfig config, int batch, TowerPrecision precision) => new(
         batch, config.Vision.Tokens, config.Vision.Width, config.Vision.Heads, config.Vision.MlpWidth, config.Vision.Layers, Causal: false,
-        config.Activation, config.LayerNormEpsilon);
+        config.Activation, config.LayerNormEpsilon, precision.Operands());
 
     /// <summary>The text tower of a model for texts of <paramref name="tokens"/> tokens.</summary>
-    public static TowerShape Text(ClipConfig config, int batch, int tokens) => new(
+    public static TowerShape Text(ClipConfig config, int batch, int tokens, TowerPrecision precision) => new(
         batch, tokens, config.Text!.Width, config.Text.Heads, config.Text.MlpWidth, config.Text.Layers, Causal: true,
-        config.Activation, config.LayerNormEpsilon);
+        config.Activation, config.LayerNormEpsilon, precision.Operands());
 }
 
 /// <summary>The tensors of one block inside a parameter set: weights, or their gradients.</summary>

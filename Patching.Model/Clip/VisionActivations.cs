@@ -4,28 +4,32 @@ namespace Patching.Model.Clip;
 
 /// <summary>
 /// All buffers of the image tower for batches of at most a fixed size, laid out in an <see cref="Arena"/>. For training every block keeps what its
-/// backward needs; for inference the blocks share one set and the residual stream stays in place.
+/// backward needs; for inference the blocks share one set and the residual stream stays in place. In mixed precision what matrix products and the attention read is
+/// bfloat16; the residual stream, the statistics and the features are single precision.
 /// </summary>
 public sealed class VisionActivations : IDisposable
 {
     private readonly ClipConfig config;
+    private readonly TowerPrecision precision;
     private Arena? owned;
 
-    private VisionActivations(Arena arena, ClipConfig config, int batch, bool training)
+    private VisionActivations(Arena arena, ClipConfig config, int batch, bool training, TowerPrecision precision)
     {
         this.config = config;
-        Shape = TowerShape.Vision(config, batch);
+        this.precision = precision;
+        Shape = TowerShape.Vision(config, batch, precision);
+        ElementType operands = precision.Operands();
         VisionConfig vision = config.Vision;
         int unfolded = 3 * vision.PatchSize * vision.PatchSize;
         Images = arena.Take("images", ElementType.UInt8, batch, vision.ImageSize, vision.ImageSize, 3);
-        Patches = arena.Take("patches", batch * vision.Patches, unfolded);
-        PatchEmbeddings = arena.Take("patch_embeddings", batch * vision.Patches, vision.Width);
+        Patches = arena.Take("patches", operands, batch * vision.Patches, unfolded);
+        PatchEmbeddings = arena.Take("patch_embeddings", operands, batch * vision.Patches, vision.Width);
         Embedded = arena.Take("embedded", Shape.Rows, vision.Width);
         ClassRows = arena.Take("class_rows", ElementType.Int32, batch);
         Pooled = arena.Take("pooled", batch, vision.Width);
-        PooledNormalized = arena.Take("pooled_normalized", batch, vision.Width);
+        PooledNormalized = arena.Take("pooled_normalized", operands, batch, vision.Width);
         Features = arena.Take("features", batch, config.EmbeddingWidth);
-        Work = BlockWorkspace.Take(arena, Shape, training);
+        Work = BlockWorkspace.Take(arena, Shape, training, precision == TowerPrecision.BFloat16 ? PartialsLength(config, Shape) : 0);
         if (training)
             TakeForTraining(arena, vision);
         else
@@ -35,7 +39,8 @@ public sealed class VisionActivations : IDisposable
     private VisionActivations(VisionActivations full, int batch)
     {
         config = full.config;
-        Shape = TowerShape.Vision(config, batch);
+        precision = full.precision;
+        Shape = TowerShape.Vision(config, batch, precision);
         VisionConfig vision = config.Vision;
         Images = full.Images.Prefix(batch, vision.ImageSize, vision.ImageSize, 3);
         Patches = full.Patches.Prefix(batch * vision.Patches, full.Patches.Columns);
@@ -61,19 +66,21 @@ public sealed class VisionActivations : IDisposable
     /// <param name="config">The model.</param>
     /// <param name="batch">B, the most images of a batch.</param>
     /// <param name="training">Whether backward will be called.</param>
+    /// <param name="precision">Arithmetic of the tower.</param>
     /// <exception cref="DeviceException">The device has not enough memory.</exception>
-    public static VisionActivations Allocate(Device device, ClipConfig config, int batch, bool training)
+    public static VisionActivations Allocate(
+        Device device, ClipConfig config, int batch, bool training, TowerPrecision precision = TowerPrecision.Float32)
     {
         VisionActivations? activations = null;
-        Arena arena = Arena.Allocate(device, "activations", a => activations = new VisionActivations(a, config, batch, training));
+        Arena arena = Arena.Allocate(device, "activations", a => activations = new VisionActivations(a, config, batch, training, precision));
         activations!.owned = arena;
         activations.ClassRows.CopyFrom([.. Enumerable.Range(0, batch).Select(image => image * config.Vision.Tokens)]);
         return activations;
     }
 
     /// <summary>Bytes that <see cref="Allocate"/> would take.</summary>
-    public static long BytesFor(ClipConfig config, int batch, bool training) =>
-        Arena.Plan("activations", a => _ = new VisionActivations(a, config, batch, training)).Bytes;
+    public static long BytesFor(ClipConfig config, int batch, bool training, TowerPrecision precision = TowerPrecision.Float32) =>
+        Arena.Plan("activations", a => _ = new VisionActivations(a, config, batch, training, precision)).Bytes;
 
     /// <summary>Pixels [B, S, S, 3], what the caller fills before a forward pass.</summary>
     public Tensor Images { get; }
@@ -129,13 +136,32 @@ public sealed class VisionActivations : IDisposable
     /// <inheritdoc/>
     public void Dispose() => owned?.Dispose();
 
+    // The longest workspace that the gradient of a weight matrix asks for: patch embedding, a block's four, projection; also for fewer images, because the division of
+    // a shorter sum may happen to have more parts.
+    private static long PartialsLength(ClipConfig config, TowerShape tower)
+    {
+        VisionConfig vision = config.Vision;
+        ReadOnlySpan<(int RowsPerImage, int Outputs, int Inputs)> matrices =
+        [
+            (vision.Patches, vision.Width, 3 * vision.PatchSize * vision.PatchSize),
+            (vision.Tokens, 3 * vision.Width, vision.Width), (vision.Tokens, vision.Width, vision.Width),
+            (vision.Tokens, vision.MlpWidth, vision.Width), (vision.Tokens, vision.Width, vision.MlpWidth), (1, config.EmbeddingWidth, vision.Width),
+        ];
+        long longest = 0;
+        foreach ((int rows, int outputs, int inputs) in matrices)
+        {
+            for (int images = 1; images <= tower.Batch; images++) longest = Math.Max(longest, Gemm.WorkspaceLength(images * rows, outputs, inputs));
+        }
+        return longest;
+    }
+
     private void TakeForTraining(Arena arena, VisionConfig vision)
     {
         EmbeddedMean = arena.Take("embedded_mean", Shape.Rows);
         EmbeddedRstd = arena.Take("embedded_rstd", Shape.Rows);
         PooledMean = arena.Take("pooled_mean", Shape.Batch);
         PooledRstd = arena.Take("pooled_rstd", Shape.Batch);
-        DPooled = arena.Take("d_pooled", Shape.Batch, vision.Width);
+        DPooled = arena.Take("d_pooled", Shape.Operands, Shape.Batch, vision.Width);
         DStream = arena.Take("d_stream", Shape.Rows, vision.Width);
         Streams = [.. Enumerable.Range(0, vision.Layers + 1).Select(layer => arena.Take($"stream{layer}", Shape.Rows, vision.Width))];
         Blocks = [.. Enumerable.Range(0, vision.Layers).Select(layer => BlockActivations.ForTraining(arena, $"block{layer}", Shape))];

@@ -46,20 +46,20 @@ public sealed class VisionTransformer : IDisposable
     public void Backward(VisionParameters weights, VisionParameters gradients, VisionActivations activations, Tensor dFeatures)
     {
         VisionActivations a = activations;
-        LinearLayer.BackwardWeight(device, gradients.Projection, dFeatures, a.PooledNormalized);
+        LinearLayer.BackwardWeight(device, gradients.Projection, dFeatures, a.PooledNormalized, a.Work.Partials);
         Gemm.BackwardInput(device, a.DPooled, dFeatures, weights.Projection.Weight);
         // PooledNormalized has been used for the last time; LayerNorm's gradient takes its place.
         LayerNorm.Backward(
             device, a.PooledNormalized, gradients.LnPostWeight, gradients.LnPostBias, a.DPooled, a.Pooled, weights.LnPostWeight, a.PooledMean, a.PooledRstd,
-            accumulate: false);
-        RowSelection.Scatter(device, a.DStream, a.PooledNormalized, a.ClassRows);
+            accumulate: false, scratch: a.Work.NormScratch);
+        RowSelection.Scatter(device, a.DStream, a.PooledNormalized, a.ClassRows, a.Work.DStreamRounded);
         for (int layer = config.Vision.Layers - 1; layer >= 0; layer--)
             TransformerBlock.Backward(device, a.DStream, a.Streams[layer], weights.Blocks[layer], gradients.Blocks[layer], a.Blocks[layer], a.Work, a.Shape);
         LayerNorm.Backward(
-            device, a.Work.Normalized, gradients.LnPreWeight, gradients.LnPreBias, a.DStream, a.Embedded, weights.LnPreWeight, a.EmbeddedMean, a.EmbeddedRstd,
-            accumulate: false);
+            device, a.Work.Normalized, gradients.LnPreWeight, gradients.LnPreBias, a.Work.AsOperand(a.DStream), a.Embedded, weights.LnPreWeight, a.EmbeddedMean, a.EmbeddedRstd,
+            accumulate: false, scratch: a.Work.NormScratch);
         PatchEmbedding.AssembleBackward(device, a.PatchEmbeddings, gradients.ClassToken, gradients.Positions, a.Work.Normalized, a.Batch);
-        LinearLayer.BackwardWeight(device, gradients.Patch, a.PatchEmbeddings, a.Patches);
+        LinearLayer.BackwardWeight(device, gradients.Patch, a.PatchEmbeddings, a.Patches, a.Work.Partials);
     }
 
     /// <inheritdoc/>
@@ -67,8 +67,8 @@ public sealed class VisionTransformer : IDisposable
 }
 
 /// <summary>
-/// The image tower's tensors inside a parameter set: weights, or their gradients. For weights that many batches will use, <see cref="Pack"/> keeps a copy of every matrix
-/// in the order the GEMM reads it.
+/// The image tower's tensors inside a parameter set: weights, or their gradients. Matrices are those that products read, rounded where the set has rounded copies; everything
+/// else is single precision. For weights that many batches will use, <see cref="Pack"/> keeps a copy of every matrix in the order the host's GEMM reads it.
 /// </summary>
 public sealed class VisionParameters : IDisposable
 {
@@ -110,10 +110,14 @@ public sealed class VisionParameters : IDisposable
     /// <summary>The projection to the shared space [E, C].</summary>
     internal LinearLayer Projection { get; }
 
-    /// <summary>Rearranges every matrix as it is now for forward passes. Call again when the weights have changed; memory is taken by the first call.</summary>
+    /// <summary>
+    /// Rearranges every matrix as it is now for forward passes. Call again when the weights have changed; memory is taken by the first call. Only the host's GEMM has
+    /// an order of its own; elsewhere nothing happens.
+    /// </summary>
     /// <exception cref="DeviceException">The device has not enough memory.</exception>
     public void Pack(Device device)
     {
+        if (!device.IsHost) return;
         packed ??= Arena.Allocate(device, "packed weights", arena =>
         {
             for (int i = 0; i < layers.Length; i++) layers[i].TakePacked(arena, $"layer {i}");

@@ -1,3 +1,4 @@
+using Patching.Kernels;
 using Patching.Model.Clip;
 using Patching.Model.Data;
 
@@ -25,7 +26,7 @@ public sealed class Evaluator : IDisposable
     private const int BatchesPerGroup = 8;
 
     private readonly ClipModel model;
-    private readonly VisionActivations activations;
+    private readonly ImageEncoder encoder;
     private readonly BatchOptions batches;
 
     /// <summary>Allocates the buffers of a forward pass.</summary>
@@ -35,7 +36,7 @@ public sealed class Evaluator : IDisposable
     {
         this.model = model;
         this.batches = batches;
-        activations = VisionActivations.Allocate(model.Device, model.Config, batches.BatchSize, training: false);
+        encoder = new ImageEncoder(model.Device, model.Config, model.Tower, batches.BatchSize, model.Precision);
     }
 
     /// <summary>Evaluates every candidate.</summary>
@@ -51,9 +52,11 @@ public sealed class Evaluator : IDisposable
         CancellationToken cancellation = default)
     {
         using ImageClassifier classifier = new(model.Device, head, batches.BatchSize);
+        using PredictionBuffer waiting = new(model.Device, batches.BatchSize);
         using BatchPipeline pipeline = BatchPipeline.ForEvaluation(dataset, GroupOptions(candidates), cancellation);
         int[][] predictions = [.. Enumerable.Range(0, candidates).Select(_ => Unseen(dataset.Count))];
         List<ImageBatch> group = [];
+        int imageBytes = batches.ImageSize * batches.ImageSize * 3;
         long done = 0, total = (long)dataset.Count * candidates;
         do
         {
@@ -64,7 +67,8 @@ public sealed class Evaluator : IDisposable
                 foreach (ImageBatch batch in group)
                 {
                     cancellation.ThrowIfCancellationRequested();
-                    Predict(classifier, weights, batch, predictions[candidate]);
+                    Tensor features = encoder.Encode(weights, batch.Pixels.AsSpan(0, batch.Count * imageBytes), batch.Count);
+                    waiting.Add(classifier, features, batch.Indices, predictions[candidate]);
                     done += batch.Count;
                     progress?.Invoke(done, total);
                 }
@@ -72,13 +76,14 @@ public sealed class Evaluator : IDisposable
             foreach (ImageBatch batch in group) batch.Dispose();
         }
         while (group.Count > 0);
+        waiting.Read();
         if (pipeline.Skipped.Count == dataset.Count)
             throw new InputException($"{dataset.Name}: none of its {dataset.Count} images can be read; {pipeline.Skipped[0].Description}: {pipeline.Skipped[0].Reason}");
         return [.. predictions.Select(predicted => Score(dataset, predicted, pipeline.Skipped.Count))];
     }
 
     /// <inheritdoc/>
-    public void Dispose() => activations.Dispose();
+    public void Dispose() => encoder.Dispose();
 
     private BatchOptions GroupOptions(int candidates) => candidates == 1 ? batches : batches with { Prefetch = Math.Max(batches.Prefetch, BatchesPerGroup) };
 
@@ -87,17 +92,6 @@ public sealed class Evaluator : IDisposable
         group.Clear();
         int size = candidates == 1 ? 1 : BatchesPerGroup;
         while (group.Count < size && pipeline.Next() is { } batch) group.Add(batch);
-    }
-
-    private void Predict(ImageClassifier classifier, VisionParameters weights, ImageBatch batch, int[] predictions)
-    {
-        VisionActivations ofBatch = activations.Shrink(batch.Count);
-        int imageBytes = batches.ImageSize * batches.ImageSize * 3;
-        ofBatch.Images.CopyFrom(batch.Pixels.AsSpan(0, batch.Count * imageBytes));
-        model.Tower.Forward(weights, ofBatch);
-        Span<int> classes = new int[batch.Count];
-        classifier.Predict(ofBatch.Features, classes);
-        for (int i = 0; i < classes.Length; i++) predictions[batch.Indices[i]] = classes[i];
     }
 
     private static EvaluationScore Score(ImageDataset dataset, int[] predictions, int skipped)
@@ -116,5 +110,48 @@ public sealed class Evaluator : IDisposable
         int[] predictions = new int[count];
         Array.Fill(predictions, -1);
         return predictions;
+    }
+
+    /// <summary>Predictions that are still on the device: they are read for many batches at once, because reading waits until the device has caught up.</summary>
+    private sealed class PredictionBuffer : IDisposable
+    {
+        private const int Batches = 16;
+
+        private readonly Arena arena;
+        private readonly int[] values;
+        private readonly List<(int[] Indices, int[] Predictions)> filled = [];
+        private Tensor slots;
+
+        public PredictionBuffer(Device device, int batchSize)
+        {
+            arena = Arena.Allocate(device, "predictions", a => slots = a.Take("predictions", ElementType.Int32, Batches, batchSize));
+            values = new int[Batches * batchSize];
+        }
+
+        /// <summary>Launches the classification of a batch.</summary>
+        /// <param name="classifier">The head.</param>
+        /// <param name="features">Features of the batch.</param>
+        /// <param name="indices">Which images they are.</param>
+        /// <param name="predictions">Gets the classes at these indices, later.</param>
+        public void Add(ImageClassifier classifier, Tensor features, int[] indices, int[] predictions)
+        {
+            classifier.Predict(features, slots.SliceRows(filled.Count, 1).Prefix(features.Rows));
+            filled.Add(([.. indices.AsSpan(0, features.Rows)], predictions));
+            if (filled.Count == Batches) Read();
+        }
+
+        /// <summary>Waits for the device and hands out what has come together.</summary>
+        public void Read()
+        {
+            slots.CopyTo(values);
+            for (int slot = 0; slot < filled.Count; slot++)
+            {
+                (int[] indices, int[] predictions) = filled[slot];
+                for (int i = 0; i < indices.Length; i++) predictions[indices[i]] = values[slot * slots.Columns + i];
+            }
+            filled.Clear();
+        }
+
+        public void Dispose() => arena.Dispose();
     }
 }

@@ -32,7 +32,7 @@ public sealed class ImageLabeler : IDisposable
         ZeroShotHead head = model.BuildHead(labels, [pattern]);
         weights = new VisionParameters(model.Vision, model.Config);
         weights.Pack(model.Device);
-        activations = VisionActivations.Allocate(model.Device, model.Config, batch: 1, training: false);
+        activations = VisionActivations.Allocate(model.Device, model.Config, batch: 1, training: false, model.Precision);
         classifier = new ImageClassifier(model.Device, head, batch: 1);
         preprocessor = new ImagePreprocessor(model.Config.Vision.ImageSize);
     }

@@ -1,6 +1,7 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Patching.Model.Clip;
 using Patching.Model.Training;
 
 namespace Patching.Model.Evaluation;
@@ -53,6 +54,9 @@ public sealed record ResultRecord
 
     /// <summary>The device, in words.</summary>
     public required string Device { get; init; }
+
+    /// <summary>Arithmetic of the towers.</summary>
+    public required TowerPrecision Precision { get; init; }
 
     /// <summary>Version of this program.</summary>
     public required string Version { get; init; }

@@ -8,7 +8,7 @@ namespace Patching.Model.Pipeline;
 
 /// <summary>
 /// Zero-shot heads in memory and on disk, so that a head is built once per model and task. A head's key is the hash of everything it is made from but the
-/// tokenizer, which belongs to the model: weights and architecture, templates, class names; a file whose key differs is not used.
+/// tokenizer, which belongs to the model: weights, architecture and precision, templates, class names; a file whose key differs is not used.
 /// </summary>
 /// <param name="directory">Where heads are kept; null keeps them in memory only.</param>
 public sealed class HeadCache(string? directory)
@@ -24,7 +24,9 @@ public sealed class HeadCache(string? directory)
         string architecture = Encoding.UTF8.GetString(HuggingFaceConfig.WriteConfig(model.Config, "float32", indented: false));
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         IReadOnlyList<string> templates = ZeroShotPrompts.For(dataset.Name).Templates;
-        foreach (string part in (string[])[model.Checkpoint.Sha256, architecture, "classes", .. dataset.ClassNames, "templates", .. templates])
+        // Keys of single precision name none: they are older than the choice.
+        string[] precision = model.Precision == TowerPrecision.Float32 ? [] : ["precision", model.Precision.Name()];
+        foreach (string part in (string[])[model.Checkpoint.Sha256, architecture, .. precision, "classes", .. dataset.ClassNames, "templates", .. templates])
             hash.AppendData(Encoding.UTF8.GetBytes(part + "\0"));
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }

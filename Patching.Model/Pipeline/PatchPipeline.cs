@@ -28,7 +28,7 @@ public sealed class PatchPipeline : IDisposable
         settings.Check();
         this.settings = settings;
         this.events = events;
-        model = ClipModel.Open(device, settings.Model, settings.Activation, settings.Tokenizer);
+        model = ClipModel.Open(device, settings.Model, settings.Activation, settings.Tokenizer, TowerPrecisions.On(device, settings.Precision));
         heads = new HeadCache(settings.Save is null ? null : Path.Combine(settings.Save, "heads"));
         batches = new BatchOptions(settings.BatchSize, model.Config.Vision.ImageSize) { Workers = settings.Workers, SkipBadImages = settings.SkipBadImages };
     }
@@ -84,9 +84,9 @@ public sealed class PatchPipeline : IDisposable
 
     private (ParameterSet Finetuned, string Recipe, FinetuneSettings? Settings) Train(ImageDataset dataset, ImageDataset[] evaluated, CancellationToken cancellation)
     {
-        settings.Recipe(dataset.Count, "", "").Check(settings.WarmupLength is not null);
-        RequireMemory("fine-tuning", MemoryPlan.Training(model.Config, settings.BatchSize, dataset.ClassNames.Count));
-        FinetuneSettings recipe = settings.Recipe(dataset.Count, model.Checkpoint.Sha256, heads.Key(model, dataset));
+        settings.Recipe(dataset.Count, "", "", model.Precision).Check(settings.WarmupLength is not null);
+        RequireMemory("fine-tuning", MemoryPlan.Training(model.Config, settings.BatchSize, dataset.ClassNames.Count, model.Precision));
+        FinetuneSettings recipe = settings.Recipe(dataset.Count, model.Checkpoint.Sha256, heads.Key(model, dataset), model.Precision);
         CheckSave(recipe.ToJson());
         TrainingEvents reports = new()
         {
@@ -152,7 +152,8 @@ public sealed class PatchPipeline : IDisposable
         ImageDataset[] datasets, IReadOnlyList<double?> alphas, Func<double?, VisionParameters> weightsAt, FinetuneSettings? recipe, int? epoch,
         CancellationToken cancellation)
     {
-        RequireMemory("evaluating", MemoryPlan.Evaluation(model.Config, settings.BatchSize, datasets.Max(dataset => dataset.ClassNames.Count)));
+        int classes = datasets.Max(dataset => dataset.ClassNames.Count);
+        RequireMemory("evaluating", MemoryPlan.Evaluation(model.Config, settings.BatchSize, classes, model.Precision));
         using Evaluator evaluator = new(model, batches);
         List<ResultRecord> all = [];
         foreach (ImageDataset dataset in datasets)
@@ -183,6 +184,7 @@ public sealed class PatchPipeline : IDisposable
         Epoch = epoch,
         Finetune = recipe,
         Device = model.Device.Name,
+        Precision = model.Precision,
         Version = Version,
         Command = settings.Command,
         Time = DateTime.UtcNow,

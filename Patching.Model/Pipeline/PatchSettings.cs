@@ -1,4 +1,5 @@
 using Patching.Kernels;
+using Patching.Model.Clip;
 using Patching.Model.Training;
 
 namespace Patching.Model.Pipeline;
@@ -66,6 +67,9 @@ public sealed record PatchSettings
     /// <summary>Decides the order of the images and their crops.</summary>
     public int Seed { get; init; }
 
+    /// <summary>Arithmetic of the towers; null is the fastest that the device has.</summary>
+    public TowerPrecision? Precision { get; init; }
+
     /// <summary>Threads that decode images.</summary>
     public int Workers { get; init; } = Environment.ProcessorCount;
 
@@ -93,7 +97,7 @@ public sealed record PatchSettings
     {
         CheckAlphas(Alphas);
         CheckBatchSize(BatchSize);
-        Recipe(0, "", "").CheckNumbers();
+        Recipe(0, "", "", TowerPrecision.Float32).CheckNumbers();
         if (Workers is < 1 or > MostThreads) throw new InputException($"--workers {Workers}: must be between 1 and {MostThreads}");
         if (Save is not null) CheckFolder("--save", Save);
         if (ResultsDb is null) return;
@@ -107,7 +111,8 @@ public sealed record PatchSettings
     /// <param name="images">Images of the training data set.</param>
     /// <param name="modelSha256">Hash of the base model's weights.</param>
     /// <param name="headKey">Key of the frozen head.</param>
-    public FinetuneSettings Recipe(int images, string modelSha256, string headKey) => new()
+    /// <param name="precision">The arithmetic that <see cref="Precision"/> comes to on the device.</param>
+    public FinetuneSettings Recipe(int images, string modelSha256, string headKey, TowerPrecision precision) => new()
     {
         TrainDataset = TrainDataset,
         TrainImages = images,
@@ -121,6 +126,7 @@ public sealed record PatchSettings
         WarmupLength = WarmupLength ?? DefaultWarmupLength,
         ClipNorm = ClipNorm,
         Seed = Seed,
+        Precision = precision,
     };
 
     /// <summary>Refuses batch sizes that no device can hold.</summary>

@@ -27,7 +27,7 @@ public sealed class PatchedModels : IDisposable
     {
         this.model = model;
         this.finetuned = finetuned;
-        working = new ParameterSet(model.Device, "interpolated parameters", finetuned.Table);
+        working = new ParameterSet(model.Device, "interpolated parameters", finetuned.Table, model.Precision);
         workingTensors = new VisionParameters(working, model.Config);
     }
 
@@ -35,7 +35,7 @@ public sealed class PatchedModels : IDisposable
     public VisionParameters At(double alpha)
     {
         if (current == alpha) return workingTensors;
-        Interpolation.Forward(model.Device, working.Flat, model.Vision.Flat, finetuned.Flat, alpha);
+        Interpolation.Forward(model.Device, working.Flat, model.Vision.Flat, finetuned.Flat, alpha, working.Rounded);
         workingTensors.Pack(model.Device);
         current = alpha;
         return workingTensors;

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Patching.Model.Clip;
 
 namespace Patching.Model.Training;
 
@@ -50,6 +51,9 @@ public sealed record FinetuneSettings
 
     /// <summary>Decides the order of the images and their crops.</summary>
     public int Seed { get; init; }
+
+    /// <summary>Arithmetic of forward and backward.</summary>
+    public TowerPrecision Precision { get; init; }
 
     /// <summary>Steps of one pass; the last batch may be short.</summary>
     [JsonIgnore]

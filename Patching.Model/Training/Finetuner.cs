@@ -14,7 +14,8 @@ public sealed record StepReport(long Step, double Loss, double GradientNorm, dou
 
 /// <summary>
 /// Fine-tunes the image tower under a frozen head: forward, cross-entropy, backward, clip to norm 1, AdamW (Loshchilov and Hutter 2019) with the original's
-/// settings. Holds weights, gradients and moments; one allocation each, made before the first step.
+/// settings. Holds weights, gradients and moments; one allocation each, made before the first step. Whatever differs between steps (images, labels, AdamW's
+/// coefficients) is uploaded beside the arithmetic of the step before, so that a step is the same launches every time and nothing in it waits for the device.
 /// </summary>
 public sealed class Finetuner : IDisposable
 {
@@ -30,10 +31,15 @@ public sealed class Finetuner : IDisposable
     private readonly ImageClassifier classifier;
     private readonly VisionParameters weights;
     private readonly VisionParameters gradientTensors;
-    private readonly Arena norm;
+    private readonly Arena optimizer;
+    private readonly PinnedUpload images;
+    private readonly PinnedUpload labelIndices;
+    private readonly PinnedUpload coefficientValues;
+    private readonly RepeatedSteps<int> steps;
     private Tensor clip;
     private Tensor normScratch;
-    private Tensor lastLosses;
+    private Tensor coefficients;
+    private int lastCount;
     private bool parametersDetached;
 
     /// <summary>Allocates everything and loads the weights to start from.</summary>
@@ -45,19 +51,24 @@ public sealed class Finetuner : IDisposable
         this.settings = settings;
         schedule = settings.Schedule;
         ImmutableArray<ParameterSpec> table = ParameterTable.Vision(config);
-        Parameters = new ParameterSet(device, "parameters", table);
+        Parameters = new ParameterSet(device, "parameters", table, settings.Precision);
         Gradients = new ParameterSet(device, "gradients", table);
         FirstMoment = new ParameterSet(device, "first moment", table);
         SecondMoment = new ParameterSet(device, "second moment", table);
-        activations = VisionActivations.Allocate(device, config, settings.BatchSize, training: true);
-        classifier = new ImageClassifier(device, head, settings.BatchSize);
+        activations = VisionActivations.Allocate(device, config, settings.BatchSize, training: true, settings.Precision);
+        classifier = new ImageClassifier(device, head, settings.BatchSize, settings.Precision);
         weights = new VisionParameters(Parameters, config);
         gradientTensors = new VisionParameters(Gradients, config);
-        norm = Arena.Allocate(device, "gradient norm", arena =>
+        optimizer = Arena.Allocate(device, "gradient norm", arena =>
         {
             clip = arena.Take("norm_and_coefficient", 2);
             normScratch = arena.Take("partial_sums", GradientNorm.ScratchLength);
+            coefficients = arena.Take("coefficients", AdamW.CoefficientCount);
         });
+        images = new PinnedUpload(device, activations.Images);
+        labelIndices = new PinnedUpload(device, classifier.Labels);
+        coefficientValues = new PinnedUpload(device, coefficients);
+        steps = new RepeatedSteps<int>(device);
         Parameters.Load(initial);
     }
 
@@ -79,21 +90,21 @@ public sealed class Finetuner : IDisposable
     /// <summary>Continues after <paramref name="steps"/> steps; parameters and moments must have been loaded.</summary>
     public void ContinueFrom(long steps) => StepsDone = steps;
 
-    /// <summary>One training step.</summary>
-    /// <param name="pixels">Images [n, S, S, 3], n at most the batch size.</param>
+    /// <summary>One training step; returns as soon as the device has been given all of it.</summary>
+    /// <param name="pixels">Images [n, S, S, 3], n at most the batch size; free for the caller as soon as this returns.</param>
     /// <param name="labels">n class indices.</param>
     public void Step(ReadOnlySpan<byte> pixels, ReadOnlySpan<int> labels)
     {
-        VisionActivations batch = activations.Shrink(labels.Length);
-        batch.Images.CopyFrom(pixels);
-        Gradients.Clear();
-        tower.Forward(weights, batch);
-        (Tensor dFeatures, lastLosses) = classifier.Loss(batch.Features, labels, (float)settings.LabelSmoothing);
-        tower.Backward(weights, gradientTensors, batch, dFeatures);
-        GradientNorm.Forward(device, clip, Gradients.Flat, normScratch, (float)settings.ClipNorm);
         AdamWSettings adamW = new((float)schedule.At(StepsDone), Beta1, Beta2, Epsilon, (float)settings.WeightDecay);
         StepsDone++;
-        AdamW.Step(device, Parameters.Flat, FirstMoment.Flat, SecondMoment.Flat, Gradients.Flat, clip, adamW, checked((int)StepsDone));
+        lastCount = labels.Length;
+        images.Upload(pixels);
+        labelIndices.Upload(labels);
+        Span<float> values = stackalloc float[AdamW.CoefficientCount];
+        AdamW.WriteCoefficients(values, adamW, checked((int)StepsDone));
+        coefficientValues.Upload<float>(values);
+        VisionActivations batch = activations.Shrink(labels.Length);
+        steps.Run(labels.Length, () => Launch(batch));
     }
 
     /// <summary>Reads the loss and gradient norm of the last step; waits for the device.</summary>
@@ -101,7 +112,7 @@ public sealed class Finetuner : IDisposable
     public StepReport Report()
     {
         device.Synchronize();
-        double loss = lastLosses.ToArray().Average(value => (double)value);
+        double loss = classifier.Losses(lastCount).ToArray().Average(value => (double)value);
         double gradientNorm = clip.ToArray()[0];
         if (!double.IsFinite(loss) || !double.IsFinite(gradientNorm))
             throw new DivergedException($"training diverged at step {StepsDone} (loss {loss}, gradient norm {gradientNorm}); lower --lr or lengthen --warmup_length");
@@ -134,12 +145,26 @@ public sealed class Finetuner : IDisposable
     public void Dispose()
     {
         if (!parametersDetached) Parameters.Dispose();
+        steps.Dispose();
+        images.Dispose();
+        labelIndices.Dispose();
+        coefficientValues.Dispose();
         Gradients.Dispose();
         FirstMoment.Dispose();
         SecondMoment.Dispose();
         activations.Dispose();
         classifier.Dispose();
-        norm.Dispose();
+        optimizer.Dispose();
+    }
+
+    private void Launch(VisionActivations batch)
+    {
+        Gradients.Clear();
+        tower.Forward(weights, batch);
+        Tensor dFeatures = classifier.Loss(batch.Features, (float)settings.LabelSmoothing);
+        tower.Backward(weights, gradientTensors, batch, dFeatures);
+        GradientNorm.Forward(device, clip, Gradients.Flat, normScratch, (float)settings.ClipNorm);
+        AdamW.Step(device, Parameters.Flat, FirstMoment.Flat, SecondMoment.Flat, Gradients.Flat, clip, coefficients, Parameters.Rounded);
     }
 }
 

@@ -26,7 +26,7 @@ internal static class BadInputCases
             ("--epochs", "99999999999"), ("--lr", "nan"), ("--lr", "-1"), ("--lr", "0,001"), ("--lr", "1e300"), ("--lr", "fast"), ("--wd", "-1"), ("--wd", "inf"),
             ("--ls", "1"), ("--ls", "-0.1"), ("--batch-size", "0"), ("--batch-size", "2147483647"), ("--batch-size", ""), ("--threads", "-1"), ("--threads", "1000000"),
             ("--workers", "0"), ("--workers", "1000000"), ("--seed", "x"), ("--seed", "1e3"), ("--warmup_length", "-1"), ("--warmup_length", "many"), ("--clip-norm", "0"),
-            ("--clip-norm", "nan"), ("--device", "tpu"), ("--activation", "relu"), ("--frobnicate", "1"),
+            ("--clip-norm", "nan"), ("--device", "tpu"), ("--precision", "fp16"), ("--precision", "bf16"), ("--activation", "relu"), ("--frobnicate", "1"),
         ];
         foreach ((string flag, string value) in impossible) yield return new($"{flag} '{value}'", flag, world => world.Patch(flag, value));
         yield return new("the same alpha twice", "--alpha", world => world.Patch("--alpha", "0.5", "0.50"));
@@ -45,6 +45,9 @@ internal static class BadInputCases
             if (Patching.Kernels.Device.CudaIsAvailable()) Assert.Ignore("there is a GPU here");
             return world.Patch("--device", "cuda");
         });
+        yield return new("an evaluation in a precision the processor does not have", "--precision bf16", world => world.Evaluate(world.Model, "--precision", "bf16"));
+        yield return new("a classification in it", "--precision bf16", world => [.. Classify(world), "--precision", "bf16"]);
+        yield return new("the simulator in it", "--precision bf16", world => world.Patch("--device", "simulator", "--precision", "bf16"));
         yield return new("fine-tune without --save", "--save", world => ["finetune", .. Without(world.Patch(), "--save")[1..]]);
         yield return new("epochs to evaluate, nothing to evaluate on", "--eval-every-epoch", world =>
             ["finetune", .. Without(world.Patch("--eval-every-epoch"), "--eval-datasets")[1..]]);

@@ -101,10 +101,17 @@ internal sealed class CommandTests
         Assert.That(outcome.Output, Does.Contain(FormattableString.Invariant($"{image:N0} parameters")).And.Contain(FormattableString.Invariant($"{text:N0} parameters")));
         Assert.That(new FileInfo(world.Weights).Length, Is.InRange((image + text) * 4, (image + text) * 4 + 8192));
         Assert.That(outcome.Output, Does.Contain("16 px, patch 8, width 16, 1 layers, 1 heads").And.Contain("vocabulary 523"));
-        IReadOnlyList<MemoryRole> plan = MemoryPlan.Training(TinyWorld.Config, 4, 100);
-        Assert.That(outcome.Output, Does.Contain(FormattableString.Invariant($"{"fine-tune, batch 4",-24}{plan.Sum(role => role.Bytes) / 1048576.0:N1} MiB")));
-        Assert.That(plan.Single(role => role.Role == "weights").Bytes, Is.InRange(image * 4, image * 4 + 256 * 30));
-        foreach (MemoryRole role in plan) Assert.That(outcome.Output, Does.Contain(role.Role));
+        foreach (TowerPrecision precision in Enum.GetValues<TowerPrecision>())
+        {
+            IReadOnlyList<MemoryRole> plan = MemoryPlan.Training(TinyWorld.Config, 4, 100, precision);
+            string job = $"fine-tune, batch 4, {precision.Name()}";
+            Assert.That(outcome.Output, Does.Contain(FormattableString.Invariant($"{job,-28}{plan.Sum(role => role.Bytes) / 1048576.0:N1} MiB")));
+            Assert.That(plan.Single(role => role.Role == "weights").Bytes, Is.InRange(image * 4, image * 4 + 512 * 30));
+            foreach (MemoryRole role in plan) Assert.That(outcome.Output, Does.Contain(role.Role));
+            string alone = TinyWorld.Do("info", "--model", world.Model, "--batch-size", "4", "--precision", precision.Name()).Output;
+            Assert.That(alone.Contains(job, StringComparison.Ordinal), Is.True);
+            Assert.That(alone, Has.Length.LessThan(outcome.Output.Length));
+        }
         Assert.That(TinyWorld.Do("info").OutputLines, Has.Length.EqualTo(3));
     }
 

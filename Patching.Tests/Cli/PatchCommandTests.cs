@@ -191,10 +191,12 @@ internal sealed class PatchCommandTests
         Assert.That(line.GetProperty("command").GetString(), Does.StartWith("patching patch --model").And.Contain("--alpha 0 0.5 1"));
         string[] names = ["model_sha256", "count", "skipped", "head_key", "device", "version", "time"];
         foreach (string name in names) Assert.That(line.TryGetProperty(name, out _), Is.True, name);
+        Assert.That(line.GetProperty("precision").GetString(), Is.EqualTo("fp32"));
         JsonElement recipe = line.GetProperty("finetune");
         Assert.That(recipe.GetProperty("train_dataset").GetString(), Is.EqualTo(world.Dataset));
         Assert.That(recipe.GetProperty("train_images").GetInt32(), Is.EqualTo(TinyWorld.TrainImages));
         Assert.That(recipe.GetProperty("learning_rate").GetDouble(), Is.EqualTo(0.01));
+        Assert.That(recipe.GetProperty("precision").GetString(), Is.EqualTo("fp32"));
         Assert.That(recipe.GetProperty("epochs").GetInt32(), Is.EqualTo(6));
         names = ["base_model_sha256", "head_key", "weight_decay", "label_smoothing", "batch_size", "warmup_length", "clip_norm", "seed"];
         foreach (string name in names) Assert.That(recipe.TryGetProperty(name, out _), Is.True, name);

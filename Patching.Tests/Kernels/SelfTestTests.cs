@@ -1,6 +1,7 @@
 using NUnit.Framework;
 using Patching.Cli.Commands;
 using Patching.Kernels;
+using Patching.Tests.Ptx;
 
 namespace Patching.Tests.Kernels;
 
@@ -13,6 +14,22 @@ internal sealed class SelfTestTests
         Assert.That(results.Where(result => !result.Passed), Is.Empty);
         Assert.That(results.Select(result => result.Kernel.Split('.')[0]).Distinct().Count(), Is.EqualTo(13), "families");
         Assert.That(results.Where(result => double.IsNaN(result.Error) || result.Time == TimeSpan.Zero), Is.Empty);
+    }
+
+    /// <summary>In both precisions, launchers, graphs of PTX and all; with PATCHING_TEST_GPU=1 on the machine's GPU.</summary>
+    [Test]
+    public void PassesOnCuda()
+    {
+        using StandInDriver? driver = StandInDriver.UsesHardware ? null : StandInDriver.Visible();
+        List<SelfTestResult> results = [];
+        foreach (SelfTestResult result in SelfTest.Run(() => Device.Open(DeviceKind.Cuda), Random.Shared.Next(), small: driver is not null))
+        {
+            results.Add(result);
+            // After a fault the driver answers nothing but errors.
+            if (driver?.LastFault is { } fault) Assert.Fail($"{result.Kernel} {result.Shape}: {fault.Message}");
+        }
+        Assert.That(string.Join('\n', results.Where(result => !result.Passed).Select(result => $"{result.Kernel} {result.Shape}: {result.Failure}")), Is.Empty);
+        Assert.That(results.Count(result => result.Kernel.Contains("bf16", StringComparison.Ordinal)), Is.GreaterThan(30));
     }
 
     [Test]

@@ -1,0 +1,51 @@
+using Patching.Kernels;
+
+namespace Patching.Model.Clip;
+
+/// <summary>
+/// Image features of batch after batch: the buffers of a forward pass, and uploads that run beside the arithmetic of the batch before. Nothing here waits for the
+/// device.
+/// </summary>
+public sealed class ImageEncoder : IDisposable
+{
+    private readonly VisionTransformer tower;
+    private readonly VisionActivations activations;
+    private readonly PinnedUpload images;
+    private readonly RepeatedSteps<(VisionParameters Weights, int Count)> steps;
+
+    /// <summary>Allocates the buffers.</summary>
+    /// <param name="device">Where to run.</param>
+    /// <param name="config">The model.</param>
+    /// <param name="tower">Its engine.</param>
+    /// <param name="batch">The most images of a batch.</param>
+    /// <param name="precision">Arithmetic of the tower.</param>
+    /// <exception cref="DeviceException">The device has not enough memory.</exception>
+    public ImageEncoder(Device device, ClipConfig config, VisionTransformer tower, int batch, TowerPrecision precision)
+    {
+        this.tower = tower;
+        activations = VisionActivations.Allocate(device, config, batch, training: false, precision);
+        images = new PinnedUpload(device, activations.Images);
+        steps = new RepeatedSteps<(VisionParameters, int)>(device);
+    }
+
+    /// <summary>Computes the features of a batch, and returns before the device has them.</summary>
+    /// <param name="weights">The tower's weights, of the precision of this encoder; they may change between calls.</param>
+    /// <param name="pixels">[count, S, S, 3]; free for the caller as soon as this returns.</param>
+    /// <param name="count">Images.</param>
+    /// <returns>[count, E] before normalisation, valid until the next call.</returns>
+    public Tensor Encode(VisionParameters weights, ReadOnlySpan<byte> pixels, int count)
+    {
+        VisionActivations batch = activations.Shrink(count);
+        images.Upload(pixels);
+        steps.Run((weights, count), () => tower.Forward(weights, batch));
+        return batch.Features;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        steps.Dispose();
+        images.Dispose();
+        activations.Dispose();
+    }
+}
