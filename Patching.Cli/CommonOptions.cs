@@ -16,7 +16,7 @@ internal static class CommonOptions
 
     public static Option<string> Model { get; } = NotEmpty(new Option<string>("--model")
     {
-        Description = "Model directory (config.json, model.safetensors) or safetensors file.",
+        Description = "Model directory (config.json, model.safetensors) or checkpoint file (safetensors, .pt, .pth, .bin).",
         Required = true,
     });
 
@@ -130,7 +130,8 @@ internal static class CommonOptions
     /// <summary>The command line as it was given, for the records.</summary>
     public static string AsTyped(ParseResult parsed) => "patching " + string.Join(' ', parsed.Tokens.Select(Quoted));
 
-    private static Option<string?> Choice(string name, string description, params string[] choices)
+    /// <summary>An option that takes one of a few words.</summary>
+    public static Option<string?> Choice(string name, string description, params string[] choices)
     {
         Option<string?> option = new(name) { Description = $"{description} One of {string.Join(", ", choices)}." };
         option.Validators.Add(result =>

@@ -53,6 +53,8 @@ internal static class PatchingCommandLine
             InterpolateCommand.Create(),
             ClassifyCommand.Create(),
             InfoCommand.Create(),
+            ConvertCommand.Create(),
+            VerifyCommand.Create(),
             SelftestCommand.Create(),
         };
         root.Options.Add(CommonOptions.Verbose);

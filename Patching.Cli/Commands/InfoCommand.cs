@@ -13,7 +13,7 @@ internal static class InfoCommand
     // Most tasks have fewer classes; the head is a small part of the plan.
     private const int TypicalClasses = 100;
 
-    private static readonly Option<string?> Model = new("--model") { Description = "Model directory or safetensors file to describe." };
+    private static readonly Option<string?> Model = new("--model") { Description = "Model directory or checkpoint file to describe." };
 
     public static Command Create()
     {
@@ -38,6 +38,7 @@ internal static class InfoCommand
         {
             using ClipCheckpoint checkpoint = ClipCheckpoint.Open(path, CommonOptions.ActivationOf(parsed));
             DescribeModel(description, checkpoint);
+            DescribeProblems(description, TensorSurvey.Make(path, CommonOptions.ActivationOf(parsed)));
             foreach (TowerPrecision precision in CommonOptions.PrecisionOf(parsed) is { } one ? [one] : Enum.GetValues<TowerPrecision>())
             {
                 string suffix = $"batch {batch}, {precision.Name()}";
@@ -62,6 +63,8 @@ internal static class InfoCommand
         VisionConfig vision = config.Vision;
         Row(to, "model", checkpoint.WeightsPath);
         Row(to, "sha256", checkpoint.Sha256);
+        Row(to, "container", checkpoint.Container);
+        Row(to, "tensors", Text($"{checkpoint.Tensors.Count}: {TensorSurvey.Types(checkpoint.Tensors.Values)}"));
         Row(to, "names", checkpoint.Naming.ToString());
         Row(to, "activation", config.Activation.ToString());
         Row(to, "embedding", Text($"{config.EmbeddingWidth}"));
@@ -70,6 +73,14 @@ internal static class InfoCommand
             ? Text($"context {text.ContextLength}, vocabulary {text.VocabularySize}, width {text.Width}, {text.Layers} layers, {text.Heads} heads, {Count(ParameterTable.Text(config))} parameters")
             : "none");
         Row(to, "tokenizer", checkpoint.TokenizerDirectory ?? "none beside the model");
+    }
+
+    private static void DescribeProblems(TextWriter to, TensorSurvey survey)
+    {
+        foreach (string note in survey.Notes) Row(to, "note", note);
+        int zeros = survey.Tensors.Count(tensor => tensor.IsZero);
+        if (zeros > 0) Row(to, "note", Text($"{zeros} tensors are all zero; patching verify lists them"));
+        Row(to, "problems", survey.Problems.Length == 0 ? "none" : string.Join("; ", survey.Problems));
     }
 
     private static void DescribeMemory(TextWriter to, string job, IReadOnlyList<MemoryRole> plan)

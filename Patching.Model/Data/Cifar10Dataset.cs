@@ -1,4 +1,5 @@
 using Patching.Model.Images;
+using Patching.Model.Pickle;
 
 namespace Patching.Model.Data;
 
@@ -95,7 +96,7 @@ internal sealed class Cifar10Dataset : ImageDataset
             throw new InputException($"{path}: cannot be read ({OneLine.Of(e)})", e);
         }
 
-        if (PickleReader.Read(path, file) is not Dictionary<string, object?> entries)
+        if (PickleReader.Read(path, file, new NumpyVocabulary()) is not Dictionary<string, object?> entries)
             throw new InputException($"{path}: holds no dictionary, a CIFAR-10 batch is one");
         ReadOnlyMemory<byte> pixels = Pixels(path, entries);
         byte[] labels = Labels(path, entries, classes);

@@ -108,7 +108,7 @@ public static class TrainingCheckpoint
 
     private static void Read(SafetensorsFile file, string name, Span<float> values)
     {
-        if (!file.Tensors.TryGetValue(name, out SafetensorsEntry? entry) || entry.Elements != values.Length)
+        if (!file.Tensors.TryGetValue(name, out TensorEntry? entry) || entry.Elements != values.Length)
             throw new InputException($"{file.Path}: tensor '{name}' is missing or has another size; delete the file to train again");
         file.ReadFloat32(name, values);
         if (FloatConversion.CountNonFinite(values) > 0)

@@ -7,8 +7,8 @@ using Patching.Model.Clip;
 namespace Patching.Model.Weights;
 
 /// <summary>
-/// A CLIP checkpoint on disk: a Hugging Face model directory, or a single safetensors file. Opening checks everything but the values; the
-/// values are read parameter by parameter, in the canonical layout of <see cref="ParameterTable"/>, and must be finite.
+/// A CLIP checkpoint on disk: a model directory or a single file, in any container that <see cref="TensorFile"/> reads. Opening checks
+/// everything but the values; the values are read parameter by parameter, in the canonical layout of <see cref="ParameterTable"/>, and must be finite.
 /// </summary>
 /// <remarks>
 /// <para>Where the architecture comes from: <c>config.json</c> of the directory (also beside a single file with Hugging Face names); else
@@ -29,35 +29,40 @@ public sealed class ClipCheckpoint : IDisposable
     public const string ActivationKey = "activation";
 
     internal const string WeightsFile = "model.safetensors";
+    /// <summary>What a model directory may hold, the best first: Hugging Face's and open_clip's names.</summary>
+    private static readonly ImmutableArray<string> WeightsFiles =
+    [
+        WeightsFile, "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "open_clip_model.safetensors",
+        "open_clip_pytorch_model.bin",
+    ];
+
     internal const string ConfigFile = "config.json";
     internal const string PreprocessFile = "preprocessor_config.json";
     internal const string VocabularyFile = "vocab.json";
     internal const string MergesFile = "merges.txt";
 
-    private readonly SafetensorsFile _file;
+    private readonly TensorFile _file;
     private readonly Lazy<string> _sha256;
 
-    private ClipCheckpoint(string path, SafetensorsFile file, ActivationKind? activation)
+    private ClipCheckpoint(string path, TensorFile file, ActivationKind? activation)
     {
         Path = path;
         _file = file;
         Naming = NameMap.Detect(file.Path, file.Tensors.Keys);
         string folder = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(file.Path))!;
-        // The files around a lone OpenAI-named file may belong to anything.
-        bool useSidecars = Directory.Exists(path) || Naming == CheckpointNaming.HuggingFace;
-        Config = ReadConfig(file, useSidecars ? System.IO.Path.Combine(folder, ConfigFile) : null, Naming, activation);
+        Config = FindConfig(path, file, Naming, activation);
         TensorCheck.Require(file, Naming, ParameterTable.All(Config));
-        Preprocess = ReadPreprocess(file, useSidecars ? System.IO.Path.Combine(folder, PreprocessFile) : null, Config.Vision.ImageSize);
+        Preprocess = ReadPreprocess(file, Sidecar(path, file, Naming, PreprocessFile), Config.Vision.ImageSize);
         bool hasTokenizer = File.Exists(System.IO.Path.Combine(folder, VocabularyFile))
             && File.Exists(System.IO.Path.Combine(folder, MergesFile));
         TokenizerDirectory = hasTokenizer ? folder : null;
-        _sha256 = new Lazy<string>(() => Hash(file.Path));
+        _sha256 = new Lazy<string>(() => Hash(file.Files));
     }
 
     /// <summary>What <see cref="Open"/> was given.</summary>
     public string Path { get; }
 
-    /// <summary>The safetensors file that holds the weights.</summary>
+    /// <summary>The file that holds the weights, or the index of several.</summary>
     public string WeightsPath => _file.Path;
 
     /// <summary>The architecture.</summary>
@@ -72,22 +77,33 @@ public sealed class ClipCheckpoint : IDisposable
     /// <summary>The folder, where it holds vocab.json and merges.txt; else null.</summary>
     public string? TokenizerDirectory { get; }
 
+    /// <summary>What kind of file holds the weights, for people.</summary>
+    public string Container => _file.Container;
+
+    /// <summary>The tensors as the file names them.</summary>
+    public IReadOnlyDictionary<string, TensorEntry> Tensors => _file.Tensors;
+
+    /// <summary>What the file holds besides and what was renamed, a sentence each.</summary>
+    public ImmutableArray<string> Notes => _file.Notes;
+
     /// <summary>The texts in the file's header.</summary>
     public IReadOnlyDictionary<string, string> Metadata => _file.Metadata;
 
     /// <summary>
-    /// SHA-256 of the safetensors file in lower-case hexadecimal; computed when first asked for, which reads the whole file.
+    /// SHA-256 of the weights' file in lower-case hexadecimal, of several files one after the other in the order of their names; computed
+    /// when first asked for, which reads all of it.
     /// </summary>
     public string Sha256 => _sha256.Value;
 
     /// <summary>Opens a checkpoint and checks that its tensors are exactly those of its architecture.</summary>
-    /// <param name="path">A directory with <c>model.safetensors</c> and <c>config.json</c>, or a safetensors file.</param>
+    /// <param name="path">A directory with weights (<c>model.safetensors</c>, <c>pytorch_model.bin</c>, or an index of several files) and
+    /// <c>config.json</c>, or a safetensors or PyTorch file.</param>
     /// <param name="activation">The activation, where the user states it; overrides what the files say.</param>
     /// <exception cref="InputException">The checkpoint cannot be used; one line says why, with all missing, unexpected and mis-shaped
     /// tensors.</exception>
     public static ClipCheckpoint Open(string path, ActivationKind? activation = null)
     {
-        SafetensorsFile file = SafetensorsFile.Open(Directory.Exists(path) ? FindWeights(path) : path);
+        TensorFile file = OpenFile(path);
         try
         {
             return new ClipCheckpoint(path, file, activation);
@@ -142,19 +158,28 @@ public sealed class ClipCheckpoint : IDisposable
         }
     }
 
-    private static string FindWeights(string directory)
+    /// <summary>Opens the tensors of a model: a file, or the weights in a directory.</summary>
+    internal static TensorFile OpenFile(string path)
     {
-        string weights = System.IO.Path.Combine(directory, WeightsFile);
-        if (File.Exists(weights)) return weights;
-        if (File.Exists($"{weights}.index.json"))
-            throw new InputException($"{directory}: the weights are split over several files; merge them into one {WeightsFile}");
-        if (File.Exists(System.IO.Path.Combine(directory, "pytorch_model.bin")))
-            throw new InputException($"{directory}: holds pytorch_model.bin but no {WeightsFile}; convert it to safetensors first");
-        throw new InputException($"{directory}: holds no {WeightsFile}; give a Hugging Face model directory or a safetensors file");
+        if (!Directory.Exists(path)) return TensorFile.Open(path);
+        string? weights = WeightsFiles.Select(name => System.IO.Path.Combine(path, name)).FirstOrDefault(File.Exists);
+        if (weights is null)
+            throw new InputException(
+                $"{path}: holds no {WeightsFile}; give a model directory ({string.Join(", ", WeightsFiles)}) or a checkpoint file");
+        return TensorFile.Open(weights);
     }
 
-    private static ClipConfig ReadConfig(SafetensorsFile file, string? configFile, CheckpointNaming naming, ActivationKind? activation)
+    /// <summary>A file beside the weights; null where it is not looked for: what surrounds a lone OpenAI-named file may belong to
+    /// anything.</summary>
+    private static string? Sidecar(string path, TensorFile file, CheckpointNaming naming, string name) =>
+        Directory.Exists(path) || naming == CheckpointNaming.HuggingFace
+            ? System.IO.Path.Combine(System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(file.Path))!, name)
+            : null;
+
+    /// <summary>The architecture of an open file; the remarks of this class say where it comes from.</summary>
+    internal static ClipConfig FindConfig(string path, TensorFile file, CheckpointNaming naming, ActivationKind? activation)
     {
+        string? configFile = Sidecar(path, file, naming, ConfigFile);
         if (configFile is not null && File.Exists(configFile)) return WithActivation(HuggingFaceConfig.ReadConfig(configFile), activation);
         if (file.Metadata.TryGetValue(ConfigKey, out string? json))
         {
@@ -170,7 +195,7 @@ public sealed class ClipCheckpoint : IDisposable
     private static ClipConfig WithActivation(ClipConfig config, ActivationKind? activation) =>
         activation is { } stated ? config with { Activation = stated } : config;
 
-    private static PreprocessConfig ReadPreprocess(SafetensorsFile file, string? preprocessFile, int imageSize)
+    private static PreprocessConfig ReadPreprocess(TensorFile file, string? preprocessFile, int imageSize)
     {
         string source = file.Path;
         PreprocessConfig preprocess = PreprocessConfig.Default(imageSize);
@@ -189,9 +214,15 @@ public sealed class ClipCheckpoint : IDisposable
         return preprocess;
     }
 
-    private static string Hash(string path)
+    private static string Hash(ImmutableArray<string> files)
     {
-        using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
-        return Convert.ToHexStringLower(SHA256.HashData(stream));
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        byte[] buffer = new byte[1 << 20];
+        foreach (string path in files)
+        {
+            using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
+            for (int count = stream.Read(buffer); count > 0; count = stream.Read(buffer)) hash.AppendData(buffer, 0, count);
+        }
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 }

@@ -20,11 +20,11 @@ internal static class OpenAiArchitecture
     /// Tensors that the shapes are read from are missing or have the wrong number of dimensions (all are named), or nothing says which
     /// activation it is.
     /// </exception>
-    public static ClipConfig Infer(SafetensorsFile file, ActivationKind? activation)
+    public static ClipConfig Infer(TensorFile file, ActivationKind? activation)
     {
         if (file.Tensors.ContainsKey("visual.layer1.0.conv1.weight"))
             throw new InputException($"{file.Path}: holds a ResNet image tower (RN50 ...); only vision transformers (ViT-*) can be used");
-        bool hasText = file.Tensors.Keys.Any(IsText);
+        bool hasText = file.Tensors.Keys.Any(OpenAiNames.IsText);
         RequireShapes(file, hasText);
         int[] conv = Shape(file, "visual.conv1.weight"), projection = Shape(file, "visual.proj");
         int[] position = Shape(file, "visual.positional_embedding");
@@ -43,7 +43,7 @@ internal static class OpenAiArchitecture
         return config;
     }
 
-    private static ActivationKind FindActivation(SafetensorsFile file)
+    private static ActivationKind FindActivation(TensorFile file)
     {
         if (file.Metadata.TryGetValue(ClipCheckpoint.ActivationKey, out string? name))
             return HuggingFaceConfig.ParseActivation(name)
@@ -56,7 +56,7 @@ internal static class OpenAiArchitecture
             $"{file.Path}: does not say which activation it uses; state quick_gelu (OpenAI's weights) or gelu (most open_clip weights)");
     }
 
-    private static TextConfig InferText(SafetensorsFile file)
+    private static TextConfig InferText(TensorFile file)
     {
         int[] tokens = Shape(file, "token_embedding.weight");
         return new TextConfig(
@@ -65,11 +65,7 @@ internal static class OpenAiArchitecture
             MlpWidth: Shape(file, "transformer.resblocks.0.mlp.c_fc.weight")[0], TextPooling.ArgMaxId, EndOfTextId: tokens[0] - 1);
     }
 
-    private static bool IsText(string name) =>
-        name is "token_embedding.weight" or "positional_embedding" or "text_projection" or "ln_final.weight" or "ln_final.bias"
-        || name.StartsWith("transformer.", StringComparison.Ordinal);
-
-    private static void RequireShapes(SafetensorsFile file, bool hasText)
+    private static void RequireShapes(TensorFile file, bool hasText)
     {
         List<(string Name, int Rank)> needed =
         [
@@ -83,17 +79,17 @@ internal static class OpenAiArchitecture
             throw new InputException($"{file.Path}: does not show its architecture: {string.Join("; ", problems)}; give a complete file");
     }
 
-    private static string? Problem(SafetensorsFile file, string name, int rank)
+    private static string? Problem(TensorFile file, string name, int rank)
     {
-        if (!file.Tensors.TryGetValue(name, out SafetensorsEntry? entry)) return $"{name} is missing";
+        if (!file.Tensors.TryGetValue(name, out TensorEntry? entry)) return $"{name} is missing";
         bool fits = entry.Shape.Length == rank && entry.Shape.All(size => size is > 0 and <= int.MaxValue);
         return fits ? null : string.Create(CultureInfo.InvariantCulture, $"{name} is {entry.ShapeText}, expected {rank} sizes");
     }
 
-    private static int[] Shape(SafetensorsFile file, string name) => [.. file.Tensors[name].Shape.Select(size => (int)size)];
+    private static int[] Shape(TensorFile file, string name) => [.. file.Tensors[name].Shape.Select(size => (int)size)];
 
     /// <summary>One more than the largest index after the prefix; gaps show later as missing tensors.</summary>
-    private static int Layers(SafetensorsFile file, string prefix)
+    private static int Layers(TensorFile file, string prefix)
     {
         int layers = 0;
         foreach (string name in file.Tensors.Keys)
@@ -109,18 +105,18 @@ internal static class OpenAiArchitecture
         return layers;
     }
 
-    private static int Heads(SafetensorsFile file, int width) => width % HeadSize == 0
+    private static int Heads(TensorFile file, int width) => width % HeadSize == 0
         ? width / HeadSize
         : throw new InputException(
             $"{file.Path}: width {width} is not a multiple of {HeadSize}, so its number of heads is unknown; add a config.json");
 
-    private static int Product(SafetensorsFile file, int grid, int patch)
+    private static int Product(TensorFile file, int grid, int patch)
     {
         long size = (long)grid * patch;
         return size <= int.MaxValue ? (int)size : throw new InputException($"{file.Path}: the image size {size} is impossible");
     }
 
-    private static void CheckScalars(SafetensorsFile file, ClipConfig config)
+    private static void CheckScalars(TensorFile file, ClipConfig config)
     {
         CheckScalar(file, OpenAiNames.InputResolution, config.Vision.ImageSize);
         if (config.Text is not { } text) return;
@@ -128,7 +124,7 @@ internal static class OpenAiArchitecture
         CheckScalar(file, OpenAiNames.VocabularySize, text.VocabularySize);
     }
 
-    private static void CheckScalar(SafetensorsFile file, string name, int expected)
+    private static void CheckScalar(TensorFile file, string name, int expected)
     {
         if (!file.Tensors.ContainsKey(name)) return;
         long value = file.ReadInt64Scalar(name);

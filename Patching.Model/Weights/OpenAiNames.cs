@@ -26,6 +26,11 @@ public static class OpenAiNames
     /// <summary>Whether a tensor carries no weights: OpenAI's three scalars and the causal mask.</summary>
     public static bool IsBuffer(string name) => name is InputResolution or ContextLength or VocabularySize or "attn_mask";
 
+    /// <summary>Whether a tensor belongs to the text tower.</summary>
+    public static bool IsText(string name) =>
+        name is "token_embedding.weight" or "positional_embedding" or "text_projection" or "ln_final.weight" or "ln_final.bias"
+        || name.StartsWith("transformer.", StringComparison.Ordinal);
+
     /// <summary>Whether a name occurs only in this convention.</summary>
     public static bool IsTypical(string name) => name.StartsWith("visual.", StringComparison.Ordinal);
 }

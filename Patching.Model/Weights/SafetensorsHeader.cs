@@ -24,7 +24,7 @@ internal sealed class SafetensorsHeader
     private readonly string _path;
     private readonly long _dataOffset;
     private readonly long _dataLength;
-    private readonly Dictionary<string, SafetensorsEntry> _tensors = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, TensorEntry> _tensors = new(StringComparer.Ordinal);
     private readonly SortedDictionary<string, string> _metadata = new(StringComparer.Ordinal);
 
     private SafetensorsHeader(string path, long dataOffset, long dataLength)
@@ -35,7 +35,7 @@ internal sealed class SafetensorsHeader
     }
 
     /// <summary>The tensors by name.</summary>
-    public IReadOnlyDictionary<string, SafetensorsEntry> Tensors => _tensors;
+    public IReadOnlyDictionary<string, TensorEntry> Tensors => _tensors;
 
     /// <summary>The texts of <c>__metadata__</c>.</summary>
     public IReadOnlyDictionary<string, string> Metadata => _metadata;
@@ -91,7 +91,7 @@ internal sealed class SafetensorsHeader
         if (begin > end || end > _dataLength)
             throw WrongTensor(name, $"has data_offsets [{begin}, {end}] outside the {_dataLength} bytes of data; the file is cut short");
         var entry = new SafetensorsEntry(name, known, shape, _dataOffset + begin, end - begin);
-        if (ByteCount(entry) != entry.Length)
+        if (TensorEntry.ByteCount(known, shape) != entry.Length)
             throw WrongTensor(name, $"has {entry.Length} bytes of data, which is not what {known} {entry.ShapeText} needs");
         _tensors.Add(name, entry);
     }
@@ -110,23 +110,12 @@ internal sealed class SafetensorsHeader
         return numbers.MoveToImmutable();
     }
 
-    /// <summary>Bytes that the type and shape ask for; -1 where the product does not fit 64 bits.</summary>
-    private static long ByteCount(SafetensorsEntry entry)
-    {
-        Int128 bytes = SafetensorsEntry.ElementSize(entry.DType);
-        foreach (long size in entry.Shape)
-        {
-            bytes *= size;
-            if (bytes > long.MaxValue) return -1;
-        }
-        return (long)bytes;
-    }
-
     private void CheckCoverage()
     {
         long position = _dataOffset;
         string previous = "";
-        foreach (SafetensorsEntry entry in _tensors.Values.OrderBy(entry => entry.Offset).ThenBy(entry => entry.Length))
+        foreach (SafetensorsEntry entry in _tensors.Values.Cast<SafetensorsEntry>()
+            .OrderBy(entry => entry.Offset).ThenBy(entry => entry.Length))
         {
             if (entry.Offset < position)
                 throw WrongTensor(entry.Name, $"overlaps tensor '{HostileText.Show(previous)}'; the file is damaged");

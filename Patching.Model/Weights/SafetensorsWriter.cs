@@ -11,7 +11,7 @@ namespace Patching.Model.Weights;
 public readonly record struct SafetensorsTensor(string Name, SafetensorsType DType, IReadOnlyList<long> Shape)
 {
     /// <summary>Bytes of the tensor.</summary>
-    public long Length => Shape.Aggregate((long)SafetensorsEntry.ElementSize(DType), (bytes, size) => checked(bytes * size));
+    public long Length => Shape.Aggregate((long)TensorEntry.ElementSize(DType), (bytes, size) => checked(bytes * size));
 }
 
 /// <summary>
@@ -81,7 +81,7 @@ public sealed class SafetensorsWriter : IDisposable
         while (!values.IsEmpty)
         {
             SafetensorsTensor tensor = Current();
-            int size = SafetensorsEntry.ElementSize(tensor.DType);
+            int size = TensorEntry.ElementSize(tensor.DType);
             int count = (int)Math.Min(Math.Min(values.Length, BufferElements), _left / size);
             Span<byte> bytes = _buffer.AsSpan(0, count * size);
             FloatConversion.FromFloat32(bytes, values[..count], tensor.DType);
@@ -146,7 +146,7 @@ public sealed class SafetensorsWriter : IDisposable
     private void RefuseOverflow(SafetensorsTensor tensor, ReadOnlySpan<float> values, ReadOnlySpan<byte> bytes)
     {
         Span<float> back = stackalloc float[256];
-        int size = SafetensorsEntry.ElementSize(tensor.DType);
+        int size = TensorEntry.ElementSize(tensor.DType);
         for (int i = 0; i < values.Length; i += back.Length)
         {
             Span<float> part = back[..Math.Min(back.Length, values.Length - i)];

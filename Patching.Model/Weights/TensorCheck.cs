@@ -12,19 +12,19 @@ internal static class TensorCheck
 
     /// <summary>Returns when the file holds exactly what the table needs.</summary>
     /// <exception cref="InputException">Lists what is missing, unexpected, mis-shaped, or of a type that cannot be read.</exception>
-    public static void Require(SafetensorsFile file, CheckpointNaming naming, ImmutableArray<ParameterSpec> table)
+    public static void Require(TensorFile file, CheckpointNaming naming, ImmutableArray<ParameterSpec> table)
     {
         List<string> missing = [], misshaped = [], unreadable = [];
         var expected = new HashSet<string>(StringComparer.Ordinal);
         foreach (StoredTensor stored in table.SelectMany(spec => NameMap.Stored(naming, spec)))
         {
             expected.Add(stored.Name);
-            if (!file.Tensors.TryGetValue(stored.Name, out SafetensorsEntry? entry))
+            if (!file.Tensors.TryGetValue(stored.Name, out TensorEntry? entry))
             {
                 missing.Add(stored.Name);
                 continue;
             }
-            if (!SafetensorsEntry.IsFloat(entry.DType)) unreadable.Add($"{stored.Name} is {entry.DType}");
+            if (!TensorEntry.IsFloat(entry.DType)) unreadable.Add($"{stored.Name} is {entry.DType}");
             if (!entry.Shape.SequenceEqual(stored.Shape.Select(size => (long)size)))
                 misshaped.Add($"{stored.Name} is {entry.ShapeText}, expected [{string.Join(", ", stored.Shape)}]");
         }

@@ -297,7 +297,7 @@ internal static class BadInputCases
     {
         long offset;
         using (SafetensorsFile file = SafetensorsFile.Open(world.Weights))
-            offset = file.Tensors[image ? "visual_projection.weight" : "text_projection.weight"].Offset;
+            offset = ((SafetensorsEntry)file.Tensors[image ? "visual_projection.weight" : "text_projection.weight"]).Offset;
         using FileStream stream = File.OpenWrite(world.Weights);
         stream.Position = offset + 8;
         stream.Write([0, 0, 0xC0, 0x7F]);

@@ -216,9 +216,9 @@ internal sealed class ClipCheckpointTests
         Expect(_folder.Path, "holds no model.safetensors; give");
         Expect(_folder["none"], "there is no such file");
         File.WriteAllText(_folder["pytorch_model.bin"], "x");
-        Expect(_folder.Path, "holds pytorch_model.bin but no model.safetensors");
+        ExpectFrom(_folder["pytorch_model.bin"], _folder.Path, "1 bytes are too few");
         File.WriteAllText(_folder["model.safetensors.index.json"], "{}");
-        Expect(_folder.Path, "split over several files");
+        ExpectFrom(_folder["model.safetensors.index.json"], _folder.Path, "no object 'weight_map'");
         TinyModel.Save(_folder["m"]);
         string config = _folder["m", "config.json"];
         File.WriteAllText(config, "");

@@ -2,7 +2,7 @@ using System.Collections.Immutable;
 
 namespace Patching.Model.Weights;
 
-/// <summary>Element types of the safetensors format, by their names in the header.</summary>
+/// <summary>Element types, by their names in the header of a safetensors file. PyTorch has no others that are read here.</summary>
 public enum SafetensorsType
 {
     /// <summary>One byte, 0 or 1.</summary>
@@ -51,16 +51,14 @@ public enum SafetensorsType
     U64,
 }
 
-/// <summary>A tensor of a safetensors file: its name and where its bytes are.</summary>
+/// <summary>A tensor of a file: what its header says of it. Where its bytes are is known to the file.</summary>
 /// <param name="Name">Name in the file.</param>
 /// <param name="DType">Element type.</param>
-/// <param name="Shape">Sizes, outermost first; empty for a scalar.</param>
-/// <param name="Offset">First byte, counted from the beginning of the file. Not necessarily a multiple of the element size.</param>
-/// <param name="Length">Number of bytes; always the number of elements times the element size.</param>
-public sealed record SafetensorsEntry(string Name, SafetensorsType DType, ImmutableArray<long> Shape, long Offset, long Length)
+/// <param name="Shape">Sizes, outermost first; empty for a scalar. Their product has been checked to fit 64 bits.</param>
+public record TensorEntry(string Name, SafetensorsType DType, ImmutableArray<long> Shape)
 {
-    /// <summary>Number of elements.</summary>
-    public long Elements => Length / ElementSize(DType);
+    /// <summary>Number of elements: the product of the shape, 1 for a scalar.</summary>
+    public long Elements => Shape.Aggregate(1L, (count, size) => count * size);
 
     /// <summary>The shape as text, <c>[512, 768]</c>; very long ones are cut.</summary>
     public string ShapeText =>
@@ -78,4 +76,25 @@ public sealed record SafetensorsEntry(string Name, SafetensorsType DType, Immuta
     /// <summary>Whether elements of this type can be read as float32: F32, F16, BF16 and F64 can.</summary>
     public static bool IsFloat(SafetensorsType type) =>
         type is SafetensorsType.F32 or SafetensorsType.F16 or SafetensorsType.BF16 or SafetensorsType.F64;
+
+    /// <summary>Bytes of this many elements of the shape; -1 where the product does not fit 64 bits.</summary>
+    internal static long ByteCount(SafetensorsType type, IEnumerable<long> shape)
+    {
+        Int128 bytes = ElementSize(type);
+        foreach (long size in shape)
+        {
+            bytes *= size;
+            if (bytes > long.MaxValue) return -1;
+        }
+        return (long)bytes;
+    }
 }
+
+/// <summary>A tensor of a safetensors file.</summary>
+/// <param name="Name">Name in the file.</param>
+/// <param name="DType">Element type.</param>
+/// <param name="Shape">Sizes, outermost first; empty for a scalar.</param>
+/// <param name="Offset">First byte, counted from the beginning of the file. Not necessarily a multiple of the element size.</param>
+/// <param name="Length">Number of bytes; always the number of elements times the element size.</param>
+public sealed record SafetensorsEntry(string Name, SafetensorsType DType, ImmutableArray<long> Shape, long Offset, long Length)
+    : TensorEntry(Name, DType, Shape);
