@@ -48,7 +48,7 @@ internal sealed class CudaCommandTests
 
         // The state on disk is that of any other run: the same command finds it complete, another precision is another fine-tune.
         Outcome again = TinyWorld.Do(world.Patch([.. alphas, .. common, "--device", "cuda", "--save", save]));
-        Assert.That(again.Error, Does.Contain("fine-tune found complete"), "bf16 is the default on such a device");
+        Assert.That(again.Error, Does.Contain("training found complete"), "bf16 is the default on such a device");
         Assert.That(again.Output, Is.EqualTo(cuda.Output));
         Outcome other = TinyWorld.Run(world.Patch(["--alpha", "0.25", .. common, "--device", "cuda", "--precision", "fp32", "--save", save]));
         Assert.That((other.Code, other.ErrorLines.Length), Is.EqualTo((2, 1)));
