@@ -19,7 +19,7 @@ internal static class GpuCommand
     private const string MeasurementsFile = "measurements.jsonl";
 
     /// <summary>Measures and reports.</summary>
-    /// <returns>0, or 1 where a kernel was refused or one of our own pieces of work failed.</returns>
+    /// <returns>0; 1 where a kernel was refused or one of our own pieces of work failed; 2 where an option is wrong or there is no such device.</returns>
     public static int Run(string[] args)
     {
         GpuOptions options;
@@ -33,6 +33,19 @@ internal static class GpuCommand
             Console.Error.WriteLine(GpuOptions.Usage);
             return 2;
         }
+        try
+        {
+            return Run(options);
+        }
+        catch (DeviceException error)
+        {
+            Console.Error.WriteLine($"gpu: {error.Message}");
+            return 2;
+        }
+    }
+
+    private static int Run(GpuOptions options)
+    {
         Directory.CreateDirectory(options.Output);
         List<GpuMeasurement> rows = [];
         using (StreamWriter lines = new(Path.Combine(options.Output, MeasurementsFile), append: true) { AutoFlush = true })

@@ -101,6 +101,14 @@ internal sealed class GpuCommandTests
     }
 
     [Test]
+    public void AMachineWithoutAGpuIsToldSo()
+    {
+        // No stand-in is visible here.
+        if (Device.CudaIsAvailable()) Assert.Ignore("there is a GPU here");
+        Assert.That(GpuCommand.Run(["--only", "copy", "--peer", "none", "--out", folder]), Is.EqualTo(2));
+    }
+
+    [Test]
     public void BadUsageIsRefused()
     {
         Assert.That(GpuCommand.Run(["--only", "everything"]), Is.EqualTo(2));
