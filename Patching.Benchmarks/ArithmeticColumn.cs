@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Reflection;
-using BenchmarkDotNet.Columns;
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Jobs;
 using BenchmarkDotNet.Reports;
@@ -25,48 +24,21 @@ public sealed class PeakAttribute : Attribute;
 /// the same run.
 /// </summary>
 /// <param name="isShare">Whether to show the share.</param>
-public sealed class ArithmeticColumn(bool isShare) : IColumn
+public sealed class ArithmeticColumn(bool isShare) : RateColumn(isShare)
 {
     /// <inheritdoc/>
-    public string Id => nameof(ArithmeticColumn) + ColumnName;
+    public override string ColumnName => IsShare ? "% of peak" : "GFLOP/s";
 
     /// <inheritdoc/>
-    public string ColumnName => isShare ? "% of peak" : "GFLOP/s";
-
-    /// <inheritdoc/>
-    public string Legend => isShare
+    public override string Legend => IsShare
         ? "GFLOP/s over those of a loop of multiply-adds in registers in this run"
         : "10^9 operations / median time in seconds";
 
     /// <inheritdoc/>
-    public bool AlwaysShow => true;
-
-    /// <inheritdoc/>
-    public ColumnCategory Category => ColumnCategory.Custom;
-
-    /// <inheritdoc/>
-    public int PriorityInCategory => isShare ? 1 : 0;
-
-    /// <inheritdoc/>
-    public bool IsNumeric => true;
-
-    /// <inheritdoc/>
-    public UnitType UnitType => UnitType.Dimensionless;
-
-    /// <inheritdoc/>
-    public bool IsAvailable(Summary summary) => true;
-
-    /// <inheritdoc/>
-    public bool IsDefault(Summary summary, BenchmarkCase benchmarkCase) => false;
-
-    /// <inheritdoc/>
-    public string GetValue(Summary summary, BenchmarkCase benchmarkCase) => GetValue(summary, benchmarkCase, SummaryStyle.Default);
-
-    /// <inheritdoc/>
-    public string GetValue(Summary summary, BenchmarkCase benchmarkCase, SummaryStyle style)
+    public override string GetValue(Summary summary, BenchmarkCase benchmarkCase, SummaryStyle style)
     {
         double own = Gigaflops(summary, benchmarkCase);
-        if (!isShare) return own.ToString("F1", CultureInfo.InvariantCulture);
+        if (!IsShare) return own.ToString("F1", CultureInfo.InvariantCulture);
         double peak = summary.BenchmarksCases
             .Where(other => IsPeak(other) && other.Parameters.ValueInfo == benchmarkCase.Parameters.ValueInfo)
             .Select(other => Gigaflops(summary, other)).DefaultIfEmpty(double.NaN).Max();

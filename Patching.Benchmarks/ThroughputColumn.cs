@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Reflection;
-using BenchmarkDotNet.Columns;
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Jobs;
 using BenchmarkDotNet.Reports;
@@ -39,48 +38,21 @@ public sealed record StreamShape(string Name, int Rows, int Columns)
 /// shared machine is up to twice as fast at one time as at another: no other comparison means anything.
 /// </summary>
 /// <param name="isShare">Whether to show the share.</param>
-public sealed class ThroughputColumn(bool isShare) : IColumn
+public sealed class ThroughputColumn(bool isShare) : RateColumn(isShare)
 {
     /// <inheritdoc/>
-    public string Id => nameof(ThroughputColumn) + ColumnName;
+    public override string ColumnName => IsShare ? "% of stream" : "GB/s";
 
     /// <inheritdoc/>
-    public string ColumnName => isShare ? "% of stream" : "GB/s";
-
-    /// <inheritdoc/>
-    public string Legend => isShare
+    public override string Legend => IsShare
         ? "GB/s over those of the fastest stream of the same shape in this run"
         : "Bytes that must move / median time";
 
     /// <inheritdoc/>
-    public bool AlwaysShow => true;
-
-    /// <inheritdoc/>
-    public ColumnCategory Category => ColumnCategory.Custom;
-
-    /// <inheritdoc/>
-    public int PriorityInCategory => isShare ? 1 : 0;
-
-    /// <inheritdoc/>
-    public bool IsNumeric => true;
-
-    /// <inheritdoc/>
-    public UnitType UnitType => UnitType.Dimensionless;
-
-    /// <inheritdoc/>
-    public bool IsAvailable(Summary summary) => true;
-
-    /// <inheritdoc/>
-    public bool IsDefault(Summary summary, BenchmarkCase benchmarkCase) => false;
-
-    /// <inheritdoc/>
-    public string GetValue(Summary summary, BenchmarkCase benchmarkCase) => GetValue(summary, benchmarkCase, SummaryStyle.Default);
-
-    /// <inheritdoc/>
-    public string GetValue(Summary summary, BenchmarkCase benchmarkCase, SummaryStyle style)
+    public override string GetValue(Summary summary, BenchmarkCase benchmarkCase, SummaryStyle style)
     {
         double own = BytesPerSecond(summary, benchmarkCase);
-        if (!isShare) return (own / 1e9).ToString("F1", CultureInfo.InvariantCulture);
+        if (!IsShare) return (own / 1e9).ToString("F1", CultureInfo.InvariantCulture);
         double stream = summary.BenchmarksCases
             .Where(other => Bytes(other)?.IsStream == true && Shape(other) == Shape(benchmarkCase))
             .Select(other => BytesPerSecond(summary, other)).DefaultIfEmpty(double.NaN).Max();
