@@ -27,13 +27,13 @@ public static partial class Gemm
     internal static unsafe void ForwardHost(
         HostThreads threads, GemmTile tile, Tensor y, Tensor x, PackedWeight w, in GemmEpilogue epilogue)
     {
-        GemmPlan plan = new(x.Rows, w.Outputs, w.Inputs, tile, threads.Count);
+        GemmPlan plan = new(x.Rows, w.Outputs, w.Inputs, tile, threads.Count, columnsPacked: true);
         new GemmJob(threads, tile, plan, AlongRows(x), default, Output(y, epilogue)).Run(w.Memory.HostFloats);
     }
 
     internal static unsafe void PackHost(HostThreads threads, GemmTile tile, PackedWeight packed, Tensor w)
     {
-        GemmPlan plan = new(1, w.Rows, w.Columns, tile, threads.Count);
+        GemmPlan plan = new(1, w.Rows, w.Columns, tile, threads.Count, columnsPacked: true);
         new GemmJob(threads, tile, plan, default, AlongRows(w), default).Pack(packed.Memory.HostFloats);
     }
 

@@ -9,170 +9,218 @@ internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPla
     // Floats of B that stay in a core's own cache while the tiles of a row block pass over them.
     private const long CachedFloats = 192 << 10;
 
-    private float* packedB;
-    private long firstPackedK;
+    private readonly GemmPanels kept = plan.KeepsColumns ? b : a, shared = plan.KeepsColumns ? a : b;
+    private float* strip;
+    private long firstStripK;
     private long nextUnit;
 
     /// <summary>Receives the sums of A's rows over k (accumulates), or null.</summary>
     public float* RowSums { get; init; }
 
-    /// <summary>
-    /// Packs B and multiplies: each thread the panels it needs when nobody else needs them, otherwise all together strip by strip.
-    /// </summary>
+    /// <summary>Multiplies strip by strip: all threads pack the strip of the shared operand, then each takes blocks of the other.</summary>
     public void Run()
     {
-        if (plan.RowBlocks == 1)
-        {
-            Multiply(0, plan.Parts, packing: true);
-            return;
-        }
-        long rowBytes = plan.ColumnPanels * tile.Columns * sizeof(float);
-        packedB = (float*)threads.ScratchOf(threads.Count, rowBytes * Math.Min(plan.K, (long)plan.PartsPerStrip * plan.Depth));
+        long longest = Math.Min(plan.K, (long)plan.PartsPerStrip * plan.Depth);
+        strip = (float*)threads.ScratchOf(threads.Count, plan.SharedLanes * longest * sizeof(float));
         for (int part = 0; part < plan.Parts; part += plan.PartsPerStrip)
         {
             int end = Math.Min(part + plan.PartsPerStrip, plan.Parts);
-            firstPackedK = plan.PartStart(part);
-            PackParts(part, end);
-            Multiply(part, end, packing: false);
+            firstStripK = plan.PartStart(part);
+            PackStrip(part, end);
+            Multiply(part, end);
         }
     }
 
-    /// <summary>Multiplies with a B that <see cref="Pack(float*)"/> prepared.</summary>
+    /// <summary>Multiplies with a shared operand that <see cref="Pack"/> prepared.</summary>
     public void Run(float* packed)
     {
-        packedB = packed;
-        Multiply(0, plan.Parts, packing: false);
+        strip = packed;
+        Multiply(0, plan.Parts);
     }
 
-    /// <summary>Packs all of B.</summary>
+    /// <summary>Packs all of the shared operand.</summary>
     public void Pack(float* packed)
     {
-        packedB = packed;
-        PackParts(0, plan.Parts);
+        strip = packed;
+        PackStrip(0, plan.Parts);
     }
 
-    private void PackParts(int firstPart, int endPart)
+    private void PackStrip(int firstPart, int endPart)
     {
-        long groups = (plan.ColumnPanels + b.PanelsTogether - 1) / b.PanelsTogether;
+        long groups = (plan.SharedPanels + shared.PanelsTogether - 1) / shared.PanelsTogether;
         threads.For((endPart - firstPart) * groups, (first, end) =>
         {
+            Span<long> edges = stackalloc long[shared.PanelsTogether + 1];
             for (long i = first; i < end; i++)
             {
                 int part = firstPart + (int)(i / groups);
-                long panel = i % groups * b.PanelsTogether;
-                PackPanels(PackedPanel(part, panel), part, panel, Math.Min(panel + b.PanelsTogether, plan.ColumnPanels));
+                long panel = i % groups * shared.PanelsTogether;
+                int panels = (int)Math.Min(shared.PanelsTogether, plan.SharedPanels - panel);
+                for (int p = 0; p <= panels; p++) edges[p] = plan.SharedStart(panel + p);
+                shared.Pack(SharedPanel(part, panel), edges[..(panels + 1)], plan.PartStart(part), plan.PartLength(part));
             }
         });
     }
 
-    private void PackPanels(float* target, int part, long panel, long end)
-    {
-        Span<long> edges = stackalloc long[(int)(end - panel) + 1];
-        for (int i = 0; i < edges.Length; i++) edges[i] = (panel + i) * tile.Columns;
-        b.Pack(target, edges, plan.PartStart(part), plan.PartLength(part));
-    }
-
-    private void Multiply(int firstPart, int endPart, bool packing)
+    private void Multiply(int firstPart, int endPart)
     {
         nextUnit = 0;
         threads.Run(member =>
         {
-            Workspace workspace = new(threads, member, plan, packing ? b.PanelsTogether * tile.Columns : 0);
+            Workspace workspace = new(threads, member, plan);
             // Which thread computes a unit is left to chance, what it computes is not.
             for (long unit; (unit = Interlocked.Increment(ref nextUnit) - 1) < plan.Units;)
             {
                 for (int part = firstPart; part < endPart; part++)
-                    MultiplyUnit(unit / plan.ColumnGroups, unit % plan.ColumnGroups, part, ref workspace);
+                    MultiplyUnit(unit / plan.Groups, unit % plan.Groups, part, ref workspace);
             }
         });
     }
 
     private void MultiplyUnit(long block, long group, int part, ref Workspace workspace)
     {
-        Span<long> rows = stackalloc long[(int)(plan.BlockStart(block + 1) - plan.BlockStart(block)) + 1];
-        for (int i = 0; i < rows.Length; i++) rows[i] = plan.RowStart(plan.BlockStart(block) + i);
-        if (workspace.MustPack(block, part)) a.Pack(workspace.BlockOfA, rows, plan.PartStart(part), plan.PartLength(part));
-        if (RowSums != null && group == 0) AddRowSums(rows, plan.PartLength(part), workspace.BlockOfA);
-        long firstPanel = plan.GroupStart(group), endPanel = plan.GroupStart(group + 1);
-        if (workspace.PanelsOfB == null)
+        long firstKept = plan.BlockStart(block), endKept = plan.BlockStart(block + 1);
+        if (workspace.MustPack(block, part)) PackBlock(firstKept, endKept, part, workspace.Block);
+        long firstShared = plan.GroupStart(group), endShared = plan.GroupStart(group + 1);
+        float* panels = SharedPanel(part, firstShared);
+        TileRange range = plan.KeepsColumns
+            ? new TileRange(firstShared, endShared, firstKept, endKept, panels, workspace.Block)
+            : new TileRange(firstKept, endKept, firstShared, endShared, workspace.Block, panels);
+        if (RowSums != null && range.FirstColumn == 0) AddRowSums(range, plan.PartLength(part));
+        MultiplyRange(range, part, workspace);
+    }
+
+    private void PackBlock(long first, long end, int part, float* block)
+    {
+        Span<long> edges = stackalloc long[(int)(end - first) + 1];
+        for (int i = 0; i < edges.Length; i++) edges[i] = plan.KeptStart(first + i);
+        kept.Pack(block, edges, plan.PartStart(part), plan.PartLength(part));
+    }
+
+    private void AddRowSums(in TileRange range, int k)
+    {
+        for (long i = range.FirstRow; i < range.EndRow; i++)
         {
-            MultiplyPanels(rows, firstPanel, endPanel, part, workspace, PackedPanel(part, firstPanel));
-            return;
-        }
-        for (long panel = firstPanel; panel < endPanel; panel += b.PanelsTogether)
-        {
-            long end = Math.Min(panel + b.PanelsTogether, endPanel);
-            PackPanels(workspace.PanelsOfB, part, panel, end);
-            MultiplyPanels(rows, panel, end, part, workspace, workspace.PanelsOfB);
+            long row = plan.RowStart(i), width = plan.RowStart(i + 1) - row;
+            GemmPanels.AddSums(RowSums + row, range.A + (row - plan.RowStart(range.FirstRow)) * k, (int)width, k);
         }
     }
 
-    private void AddRowSums(ReadOnlySpan<long> rows, int k, float* blockOfA)
+    private void MultiplyRange(in TileRange range, int part, in Workspace workspace)
     {
-        for (int i = 0; i + 1 < rows.Length; i++)
-            GemmPanels.AddSums(RowSums + rows[i], blockOfA + (rows[i] - rows[0]) * k, (int)(rows[i + 1] - rows[i]), k);
-    }
-
-    private void MultiplyPanels(ReadOnlySpan<long> rows, long firstPanel, long endPanel, int part, in Workspace workspace, float* panelsOfB)
-    {
-        long k = plan.PartLength(part);
-        int rowPanels = rows.Length - 1, columnPanels = (int)(endPanel - firstPanel), tiles = rowPanels * columnPanels;
+        int k = plan.PartLength(part), rows = (int)(range.EndRow - range.FirstRow), columns = (int)(range.EndColumn - range.FirstColumn);
         // Walking along the rows of the output suits memory best; it is possible where all these panels of B are still near for the next
         // rows.
-        bool alongRows = columnPanels * tile.Columns * k <= CachedFloats;
-        for (int t = 0; t < tiles; t++)
+        bool alongRows = (long)columns * tile.Columns * k <= CachedFloats;
+        (int outers, int inners) = alongRows ? (rows, columns) : (columns, rows);
+        TileRequests requests = new() { Lines = workspace.Lines };
+        TilePlace place = Place(range, 0, 0, k);
+        for (int outer = 0; outer < outers; outer++)
         {
-            (int i, int j) = Position(t, rowPanels, columnPanels, alongRows);
-            (int nextI, int nextJ) = Position(t + 1, rowPanels, columnPanels, alongRows);
-            // What the next tile will write to is asked for now: a multiplication is long enough for it to arrive.
-            int ahead = t + 1 == tiles ? 0 : output.Lines(
-                workspace.Ahead, rows[nextI], rows[nextI + 1], (firstPanel + nextJ) * tile.Columns, tile.Columns, part == plan.Parts - 1);
-            float* panelOfA = workspace.BlockOfA + (rows[i] - rows[0]) * k, panelOfB = panelsOfB + j * tile.Columns * k;
-            tile.Multiply((int)(rows[i + 1] - rows[i]), k, panelOfA, panelOfB, workspace.Tile, workspace.Ahead, ahead);
-            Write(rows[i], rows[i + 1], firstPanel + j, part, workspace.Tile);
+            for (int inner = 0; inner < inners; inner++)
+            {
+                TilePlace next = place;
+                requests.Count = 0;
+                (int nextOuter, int nextInner) = inner + 1 < inners ? (outer, inner + 1) : (outer + 1, 0);
+                if (nextOuter < outers)
+                {
+                    next = alongRows ? Place(range, nextOuter, nextInner, k) : Place(range, nextInner, nextOuter, k);
+                    // What the next tile will write to is asked for now: a multiplication is long enough for it to arrive.
+                    requests.Count = output.Lines(requests.Lines, next.Row, next.EndRow, next.Column, tile.Columns, part == plan.Parts - 1);
+                }
+                AskForPanel(ref requests, range, alongRows, outer + 1, outers, inner, inners, k);
+                tile.Multiply((int)(place.EndRow - place.Row), k, place.A, place.B, workspace.Tile, &requests);
+                Write(place, part, workspace.Tile);
+                place = next;
+            }
         }
     }
 
-    private void Write(long row, long endRow, long panel, int part, float* sums)
+    /// <summary>
+    /// The panel after the one that the inner loop stays with comes from afar, and all at once: its share of it is asked for by every tile.
+    /// </summary>
+    private void AskForPanel(ref TileRequests requests, in TileRange range, bool ofA, int panel, int panels, int share, int shares, int k)
     {
-        long column = panel * tile.Columns;
-        int columns = (int)Math.Min(tile.Columns, plan.N - column);
-        bool add = output.Accumulate || part > 0, last = part == plan.Parts - 1;
-        output.Write(sums, tile.Columns, row, (int)(endRow - row), column, columns, add, last);
+        requests.Stream = (byte*)range.B;
+        requests.StreamStep = 0;
+        if (panel == panels) return;
+        TilePlace place = ofA ? Place(range, panel, 0, k) : Place(range, 0, panel, k);
+        long bytes = sizeof(float) * (ofA ? place.EndRow - place.Row : tile.Columns);
+        requests.Stream = (byte*)(ofA ? place.A : place.B) + bytes * k * share / shares;
+        requests.StreamStep = (bytes + shares - 1) / shares;
     }
 
-    private static (int Row, int Column) Position(int index, int rows, int columns, bool alongRows) =>
-        alongRows ? (index / columns, index % columns) : (index % rows, index / rows);
+    private TilePlace Place(in TileRange range, int rowPanel, int columnPanel, int k)
+    {
+        long row = plan.RowStart(range.FirstRow + rowPanel);
+        return new TilePlace(
+            row,
+            plan.RowStart(range.FirstRow + rowPanel + 1),
+            plan.ColumnStart(range.FirstColumn + columnPanel),
+            range.A + (row - plan.RowStart(range.FirstRow)) * k,
+            range.B + (long)columnPanel * tile.Columns * k);
+    }
 
-    private float* PackedPanel(int part, long panel) =>
-        packedB + (plan.PartStart(part) - firstPackedK) * plan.ColumnPanels * tile.Columns + panel * tile.Columns * plan.PartLength(part);
+    private void Write(in TilePlace place, int part, float* sums)
+    {
+        int columns = (int)Math.Min(tile.Columns, plan.N - place.Column);
+        bool add = output.Accumulate || part > 0, last = part == plan.Parts - 1;
+        output.Write(sums, tile.Columns, place.Row, (int)(place.EndRow - place.Row), place.Column, columns, add, last);
+    }
 
-    /// <summary>
-    /// What one thread works in: a tile of sums, its packed block of A and, where it packs them itself, some panels of B.
-    /// </summary>
+    private float* SharedPanel(int part, long panel) =>
+        strip + (plan.PartStart(part) - firstStripK) * plan.SharedLanes + plan.SharedStart(panel) * plan.PartLength(part);
+
+    /// <summary>Panels of rows and of columns whose products a thread computes, and where they lie packed.</summary>
+    private readonly struct TileRange(long firstRow, long endRow, long firstColumn, long endColumn, float* a, float* b)
+    {
+        public long FirstRow { get; } = firstRow;
+
+        public long EndRow { get; } = endRow;
+
+        public long FirstColumn { get; } = firstColumn;
+
+        public long EndColumn { get; } = endColumn;
+
+        public float* A { get; } = a;
+
+        public float* B { get; } = b;
+    }
+
+    /// <summary>One tile: its rows, its first column, its two panels.</summary>
+    private readonly struct TilePlace(long row, long endRow, long column, float* a, float* b)
+    {
+        public long Row { get; } = row;
+
+        public long EndRow { get; } = endRow;
+
+        public long Column { get; } = column;
+
+        public float* A { get; } = a;
+
+        public float* B { get; } = b;
+    }
+
+    /// <summary>What one thread works in: a tile of sums and its packed block of the kept operand.</summary>
     private struct Workspace
     {
         private (long Block, int Part) packed = (-1, -1);
 
-        public Workspace(HostThreads threads, int member, in GemmPlan plan, int columnsOfB)
+        public Workspace(HostThreads threads, int member, in GemmPlan plan)
         {
-            long floatsOfA = plan.LargestBlock * plan.Depth, floatsOfB = (long)columnsOfB * plan.Depth;
-            byte* memory = (byte*)threads.ScratchOf(member, TileBufferBytes + (floatsOfA + floatsOfB) * sizeof(float));
+            byte* memory = (byte*)threads.ScratchOf(member, TileBufferBytes + plan.LargestBlock * plan.Depth * sizeof(float));
             Tile = (float*)memory;
-            Ahead = (float**)(memory + TileBufferBytes / 2);
-            BlockOfA = (float*)(memory + TileBufferBytes);
-            PanelsOfB = columnsOfB > 0 ? BlockOfA + floatsOfA : null;
+            Lines = (float**)(memory + TileBufferBytes / 2);
+            Block = (float*)(memory + TileBufferBytes);
         }
 
         public float* Tile { get; }
 
-        public float** Ahead { get; }
+        public float** Lines { get; }
 
-        public float* BlockOfA { get; }
+        public float* Block { get; }
 
-        public float* PanelsOfB { get; }
-
-        /// <summary>Whether the block of A is another than last time.</summary>
+        /// <summary>Whether the block is another than last time.</summary>
         public bool MustPack(long block, int part)
         {
             bool changed = packed != (block, part);

@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace Patching.Kernels;
 
@@ -41,6 +42,9 @@ internal unsafe struct GemmOutput
     /// <summary>The activation that belongs to <see cref="DerivativeOf"/>.</summary>
     public ActivationKind Derivative { get; init; }
 
+    private readonly bool IsPlain =>
+        Bias == null && PreActivation == null && Activation == null && Residual == null && DerivativeOf == null;
+
     /// <summary>Writes a tile of sums over one part of k.</summary>
     /// <param name="tile">[rows, tileStride].</param>
     /// <param name="tileStride">Row length of the tile buffer.</param>
@@ -53,6 +57,11 @@ internal unsafe struct GemmOutput
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly void Write(float* tile, int tileStride, long row, int rows, long column, int columns, bool add, bool last)
     {
+        if (!last || IsPlain)
+        {
+            WritePlain(tile, tileStride, Y + row * Stride + column, rows, columns, add);
+            return;
+        }
         for (int r = 0; r < rows; r++)
         {
             long offset = (row + r) * Stride + column;
@@ -62,10 +71,10 @@ internal unsafe struct GemmOutput
             {
                 Vector<float> sum = Vector.Load(sums + c);
                 if (add) sum += Vector.Load(Y + offset + c);
-                if (last) sum = Finish(sum, offset + c, column + c);
+                sum = Finish(sum, offset + c, column + c);
                 sum.Store(Y + offset + c);
             }
-            if (c < columns) WriteTail(sums + c, offset + c, column + c, columns - c, add, last);
+            if (c < columns) WriteTail(sums + c, offset + c, column + c, columns - c, add);
         }
     }
 
@@ -78,6 +87,7 @@ internal unsafe struct GemmOutput
     public readonly int Lines(float** lines, long row, long endRow, long column, int columns, bool last)
     {
         int count = 0;
+        last &= !IsPlain;
         for (; row < endRow; row++)
         {
             for (long offset = row * Stride + column, end = offset + columns; offset < end; offset += FloatsPerLine)
@@ -103,19 +113,42 @@ internal unsafe struct GemmOutput
         return sum;
     }
 
-    private readonly void WriteTail(float* sums, long offset, long column, int count, bool add, bool last)
+    private readonly void WriteTail(float* sums, long offset, long column, int count, bool add)
     {
         Vector<float> sum = HostTail.Load(sums, count);
         if (add) sum += HostTail.Load(Y + offset, count);
-        if (last)
-        {
-            if (Bias != null) sum += HostTail.Load(Bias + column, count);
-            if (PreActivation != null) HostTail.Store(sum, PreActivation + offset, count);
-            if (Activation is { } kind) sum = Value(sum, kind);
-            if (Residual != null) sum += HostTail.Load(Residual + offset, count);
-            if (DerivativeOf != null) sum *= Slope(HostTail.Load(DerivativeOf + offset, count));
-        }
+        if (Bias != null) sum += HostTail.Load(Bias + column, count);
+        if (PreActivation != null) HostTail.Store(sum, PreActivation + offset, count);
+        if (Activation is { } kind) sum = Value(sum, kind);
+        if (Residual != null) sum += HostTail.Load(Residual + offset, count);
+        if (DerivativeOf != null) sum *= Slope(HostTail.Load(DerivativeOf + offset, count));
         HostTail.Store(sum, Y + offset, count);
+    }
+
+    /// <summary>
+    /// Sums without an epilogue. Short sums (the gradient of a weight over 50 rows) spend as long here as in the multiplication if every
+    /// vector asks which epilogue it has.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void WritePlain(float* tile, int tileStride, float* y, int rows, int columns, bool add)
+    {
+        for (int r = 0; r < rows; r++, tile += tileStride, y += Stride)
+        {
+            int c = 0;
+            for (; c + FloatsPerLine <= columns; c += FloatsPerLine)
+            {
+                Vector512<float> sum = Vector512.Load(tile + c);
+                if (add) sum += Vector512.Load(y + c);
+                sum.Store(y + c);
+            }
+            for (; c < columns; c += Vector<float>.Count)
+            {
+                int count = Math.Min(Vector<float>.Count, columns - c);
+                Vector<float> sum = HostTail.Load(tile + c, count);
+                if (add) sum += HostTail.Load(y + c, count);
+                HostTail.Store(sum, y + c, count);
+            }
+        }
     }
 
     private static Vector<float> Value(Vector<float> x, ActivationKind kind) =>

@@ -58,9 +58,19 @@ internal readonly unsafe struct GemmPanels(float* data, long lanes, long stride,
         for (int next = 0; next < width && width >= Vector<float>.Count; next += Vector<float>.Count)
         {
             int lane = Math.Min(next, width - Vector<float>.Count);
-            Vector<float> total = Vector<float>.Zero;
-            for (long i = 0; i < k; i++) total += Vector.Load(panel + i * width + lane);
-            total.Store(totals + lane);
+            // Four sums at a time: an addition takes four times as long to arrive as to start.
+            Vector<float> s0 = Vector<float>.Zero, s1 = Vector<float>.Zero, s2 = Vector<float>.Zero, s3 = Vector<float>.Zero;
+            float* row = panel + lane;
+            long left = k;
+            for (; left >= 4; left -= 4, row += 4 * width)
+            {
+                s0 += Vector.Load(row);
+                s1 += Vector.Load(row + width);
+                s2 += Vector.Load(row + 2 * width);
+                s3 += Vector.Load(row + 3 * width);
+            }
+            for (; left > 0; left--, row += width) s0 += Vector.Load(row);
+            ((s0 + s1) + (s2 + s3)).Store(totals + lane);
         }
         for (int lane = 0; lane < width; lane++)
         {

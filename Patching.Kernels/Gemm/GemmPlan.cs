@@ -3,13 +3,14 @@ namespace Patching.Kernels;
 /// <summary>
 /// How a product of M x N sums of length K is cut up. Tiles of registers make up panels, panels make up blocks:
 /// <list type="bullet">
-/// <item>K is cut into equal parts of at most <see cref="MaxDepth"/>: a panel of B and a block of A of that length share a second-level
-/// cache of 1 MiB.</item>
-/// <item>Rows are cut into tiles whose heights differ by at most one, so that no tile is mostly empty, and up to
-/// <see cref="PanelsPerBlock"/> tiles make the block of A that one thread packs for itself and keeps while all of B streams past.</item>
-/// <item>B is packed by all threads together into a strip of several parts of K, bounded by <see cref="StripBytes"/>. Where there is a
-/// single block of rows, no panel of B is used twice and every thread packs its own.</item>
-/// <item>Columns are divided among threads only when there are too few row blocks.</item>
+/// <item>K is cut into equal parts of at most <see cref="MaxDepth"/>: a panel of one operand and a block of the other of that length share
+/// a second-level cache of 1 MiB.</item>
+/// <item>Rows are cut into tiles whose heights differ by at most one, so that no tile is mostly empty.</item>
+/// <item>One operand is <em>kept</em>: a thread packs a block of up to <see cref="MostLanesPerBlock"/> of its lanes into its own cache and
+/// keeps it while all of the other streams past. The other is <em>shared</em>: packed by all threads together into a strip of several parts
+/// of K, bounded by <see cref="StripBytes"/>. A shared operand is written to memory once more and read back by every block, so it is the
+/// one with fewer lanes (or the one that was packed before).</item>
+/// <item>The shared operand is divided among threads only when there are too few blocks of the kept one.</item>
 /// </list>
 /// What is summed in which order depends on the shapes and the tile alone; the number of threads decides only into how many units the work
 /// is divided.
@@ -17,11 +18,13 @@ namespace Patching.Kernels;
 internal readonly record struct GemmPlan
 {
     private const int MaxDepth = 1024;
-    private const int PanelsPerBlock = 8;
-    private const int FewestPanelsPerBlock = 4;
+    private const int MostLanesPerBlock = 128;
+    private const int FewestLanesPerBlock = 56;
     private const long StripBytes = 16 << 20;
-    private const int RowBlocksPerThread = 8;
+    private const int BlocksPerThread = 8;
     private const int UnitsPerThread = 4;
+
+    private readonly int tileColumns;
 
     /// <summary>Plans a product.</summary>
     /// <param name="m">Rows of the output.</param>
@@ -29,22 +32,26 @@ internal readonly record struct GemmPlan
     /// <param name="k">Length of the sums.</param>
     /// <param name="tile">The register tile.</param>
     /// <param name="threads">Threads that will share the work.</param>
-    public GemmPlan(long m, long n, long k, GemmTile tile, int threads)
+    /// <param name="columnsPacked">Whether B lies packed in memory already, so that A is the one to keep.</param>
+    public GemmPlan(long m, long n, long k, GemmTile tile, int threads, bool columnsPacked = false)
     {
-        (M, N, K) = (m, n, k);
+        (M, N, K, tileColumns) = (m, n, k, tile.Columns);
         Depth = (int)Ceiling(k, Ceiling(k, MaxDepth));
         Parts = (int)Ceiling(k, Depth);
-        ColumnPanels = Ceiling(n, tile.Columns);
-        PartsPerStrip = (int)Math.Clamp(StripBytes / (ColumnPanels * tile.Columns * Depth * sizeof(float)), 1, Parts);
         RowPanels = Ceiling(m, tile.MaxRows);
-        RowBlocks = Ceiling(RowPanels, PanelsPerBlock);
-        if (RowBlocks > 1 && threads > 1)
+        ColumnPanels = Ceiling(n, tile.Columns);
+        KeepsColumns = n > m && !columnsPacked;
+        PartsPerStrip = (int)Math.Clamp(StripBytes / (SharedLanes * Depth * sizeof(float)), 1, Parts);
+        int panelWidth = KeepsColumns ? tile.Columns : tile.MaxRows;
+        Blocks = Ceiling(KeptPanels, MostLanesPerBlock / panelWidth);
+        if (Blocks > 1 && threads > 1)
         {
             // More, smaller blocks let threads that finish early take over work; a whole number per thread lets them finish together.
-            RowBlocks = Math.Max(RowBlocks, Math.Min(Ceiling(RowPanels, FewestPanelsPerBlock), (long)threads * RowBlocksPerThread));
-            RowBlocks = Math.Min(Ceiling(RowBlocks, threads) * threads, RowPanels);
+            long most = Ceiling(KeptPanels, Math.Max(FewestLanesPerBlock / panelWidth, 1));
+            Blocks = Math.Max(Blocks, Math.Min(most, (long)threads * BlocksPerThread));
+            Blocks = Math.Min(Ceiling(Blocks, threads) * threads, KeptPanels);
         }
-        ColumnGroups = threads == 1 ? 1 : Math.Clamp((long)threads * UnitsPerThread / RowBlocks, 1, ColumnPanels);
+        Groups = threads == 1 ? 1 : Math.Clamp((long)threads * UnitsPerThread / Blocks, 1, SharedPanels);
     }
 
     /// <summary>Rows of the output.</summary>
@@ -62,35 +69,47 @@ internal readonly record struct GemmPlan
     /// <summary>Length of every part but perhaps the last.</summary>
     public int Depth { get; }
 
-    /// <summary>Parts of B packed at a time.</summary>
+    /// <summary>Parts of the shared operand packed at a time.</summary>
     public int PartsPerStrip { get; }
 
-    /// <summary>Tiles along the rows.</summary>
+    /// <summary>Tiles along the rows: panels of A.</summary>
     public long RowPanels { get; }
 
-    /// <summary>Blocks of row tiles.</summary>
-    public long RowBlocks { get; }
+    /// <summary>Tiles along the columns: panels of B.</summary>
+    public long ColumnPanels { get; }
 
-    /// <summary>Rows of the highest block.</summary>
+    /// <summary>Whether B is the operand whose blocks are kept, and A the shared one.</summary>
+    public bool KeepsColumns { get; }
+
+    /// <summary>Panels of the kept operand.</summary>
+    public long KeptPanels => KeepsColumns ? ColumnPanels : RowPanels;
+
+    /// <summary>Panels of the shared operand.</summary>
+    public long SharedPanels => KeepsColumns ? RowPanels : ColumnPanels;
+
+    /// <summary>Lanes of the shared operand as packed.</summary>
+    public long SharedLanes => KeepsColumns ? M : ColumnPanels * tileColumns;
+
+    /// <summary>Blocks of kept panels.</summary>
+    public long Blocks { get; }
+
+    /// <summary>Groups of shared panels.</summary>
+    public long Groups { get; }
+
+    /// <summary>Pieces of work that threads take: every pair of a block and a group.</summary>
+    public long Units => Blocks * Groups;
+
+    /// <summary>Lanes of the widest block.</summary>
     public long LargestBlock
     {
         get
         {
             long largest = 0;
-            for (long block = 0; block < RowBlocks; block++)
-                largest = Math.Max(largest, RowStart(BlockStart(block + 1)) - RowStart(BlockStart(block)));
+            for (long block = 0; block < Blocks; block++)
+                largest = Math.Max(largest, KeptStart(BlockStart(block + 1)) - KeptStart(BlockStart(block)));
             return largest;
         }
     }
-
-    /// <summary>Tiles along the columns.</summary>
-    public long ColumnPanels { get; }
-
-    /// <summary>Groups of column tiles.</summary>
-    public long ColumnGroups { get; }
-
-    /// <summary>Pieces of work that threads take: every pair of a row block and a column group.</summary>
-    public long Units => RowBlocks * ColumnGroups;
 
     /// <summary>First index of part <paramref name="part"/>.</summary>
     public long PartStart(int part) => (long)part * Depth;
@@ -101,11 +120,20 @@ internal readonly record struct GemmPlan
     /// <summary>First row of row tile <paramref name="panel"/>.</summary>
     public long RowStart(long panel) => M * panel / RowPanels;
 
-    /// <summary>First row tile of block <paramref name="block"/>.</summary>
-    public long BlockStart(long block) => RowPanels * block / RowBlocks;
+    /// <summary>First column of column tile <paramref name="panel"/>; past the end that of a whole tile.</summary>
+    public long ColumnStart(long panel) => panel * tileColumns;
 
-    /// <summary>First column tile of group <paramref name="group"/>.</summary>
-    public long GroupStart(long group) => ColumnPanels * group / ColumnGroups;
+    /// <summary>First lane of a panel of the kept operand.</summary>
+    public long KeptStart(long panel) => KeepsColumns ? ColumnStart(panel) : RowStart(panel);
+
+    /// <summary>First lane of a panel of the shared operand.</summary>
+    public long SharedStart(long panel) => KeepsColumns ? RowStart(panel) : ColumnStart(panel);
+
+    /// <summary>First kept panel of block <paramref name="block"/>.</summary>
+    public long BlockStart(long block) => KeptPanels * block / Blocks;
+
+    /// <summary>First shared panel of group <paramref name="group"/>.</summary>
+    public long GroupStart(long group) => SharedPanels * group / Groups;
 
     private static long Ceiling(long a, long b) => (a + b - 1) / b;
 }

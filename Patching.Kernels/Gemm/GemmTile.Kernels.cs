@@ -48,7 +48,7 @@ internal sealed unsafe partial class GemmTile
             ]);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void MultiplyKernel<TLanes, TVector, TRows>(long k, float* a, float* b, float* tile, float** ahead, long aheadCount)
+    private static void MultiplyKernel<TLanes, TVector, TRows>(long k, float* a, float* b, float* tile, TileRequests* requests)
         where TLanes : struct, ILanes<TVector>
         where TVector : struct
         where TRows : struct, IRows
@@ -68,21 +68,23 @@ internal sealed unsafe partial class GemmTile
         TVector l11 = TLanes.Zero, r11 = TLanes.Zero;
         TVector l12 = TLanes.Zero, r12 = TLanes.Zero;
         TVector l13 = TLanes.Zero, r13 = TLanes.Zero;
-        // Requests for memory are spread evenly over the loop: in a burst they would occupy the few slots for outstanding lines that the
-        // panels need.
-        long turnsPerRequest = Math.Max(k / Math.Max(aheadCount, 1), 1);
+        byte* stream = requests->Stream;
+        long streamStep = requests->StreamStep, count = requests->Count, turnsPerLine = Math.Max(k / Math.Max(count, 1), 1);
+        float** lines = requests->Lines;
         while (k > 0)
         {
             long turns = k;
-            if (aheadCount > 0)
+            if (count > 0)
             {
-                aheadCount--;
-                HostMemory.Prefetch(*ahead++);
-                turns = Math.Min(k, turnsPerRequest);
+                count--;
+                HostMemory.Prefetch(*lines++);
+                turns = Math.Min(k, turnsPerLine);
             }
             k -= turns;
             do
             {
+                HostMemory.PrefetchSecondLevel(stream);
+                stream += streamStep;
                 TVector left = TLanes.Load(b), right = TLanes.Load(b + TLanes.Count);
                 AddRow<TLanes, TVector>(a, left, right, ref l0, ref r0);
                 if (TRows.Count > 1) AddRow<TLanes, TVector>(a + 1, left, right, ref l1, ref r1);

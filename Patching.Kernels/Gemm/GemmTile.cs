@@ -32,13 +32,13 @@ internal sealed unsafe partial class GemmTile
     public static readonly GemmTile Best =
         Vector512.IsHardwareAccelerated ? Bits512 : Vector256.IsHardwareAccelerated ? Bits256 : AdvSimd.IsSupported ? Bits128Tall : Bits128;
 
-    private readonly delegate*<long, float*, float*, float*, float**, long, void>[] multiply;
+    private readonly delegate*<long, float*, float*, float*, TileRequests*, void>[] multiply;
     private readonly delegate*<long, float*, float*, long, float*, long, void>[] dot;
 
     private GemmTile(
         int lanes,
         int maxRows,
-        delegate*<long, float*, float*, float*, float**, long, void>[] multiply,
+        delegate*<long, float*, float*, float*, TileRequests*, void>[] multiply,
         delegate*<long, float*, float*, long, float*, long, void>[] dot)
     {
         Lanes = lanes;
@@ -64,10 +64,9 @@ internal sealed unsafe partial class GemmTile
     /// <param name="a">[k, rows].</param>
     /// <param name="b">[k, <see cref="Columns"/>].</param>
     /// <param name="tile">[rows, <see cref="Columns"/>].</param>
-    /// <param name="ahead">Addresses that will be needed after this tile; their cache lines are asked for while it is computed.</param>
-    /// <param name="aheadCount">How many.</param>
-    public void Multiply(int rows, long k, float* a, float* b, float* tile, float** ahead, long aheadCount) =>
-        multiply[rows](k, a, b, tile, ahead, aheadCount);
+    /// <param name="requests">What to ask memory for meanwhile.</param>
+    public void Multiply(int rows, long k, float* a, float* b, float* tile, TileRequests* requests) =>
+        multiply[rows](k, a, b, tile, requests);
 
     /// <summary>
     /// Writes <c>tile[r, c] = sum over k of x[r, k] w[c, k]</c> straight from row-major matrices, vectors running along k. Nothing is

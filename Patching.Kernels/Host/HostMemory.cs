@@ -32,6 +32,13 @@ internal static partial class HostMemory
         if (Sse.IsSupported) Sse.Prefetch0(address);
     }
 
+    /// <summary>The same into the second-level cache, for a stream that would push everything else out of the first.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static unsafe void PrefetchSecondLevel(void* address)
+    {
+        if (Sse.IsSupported) Sse.Prefetch1(address);
+    }
+
     [LibraryImport("libc", EntryPoint = "madvise")]
     private static unsafe partial int Advise(void* address, nuint length, int advice);
 }

@@ -43,7 +43,8 @@ internal sealed class GemmTileTests
                 {
                     float** lines = (float**)line;
                     for (int i = 0; i < ahead; i++) lines[i] = line + 16 * i;
-                    tile.Multiply(rows, k, pa, pb, pc, lines, ahead);
+                    TileRequests requests = new() { Lines = lines, Count = ahead, Stream = (byte*)line, StreamStep = ahead };
+                    tile.Multiply(rows, k, pa, pb, pc, &requests);
                 }
             }
             (double[] exact, float[] plain) =
@@ -101,15 +102,16 @@ internal sealed class GemmTileTests
         AssertInside(whole, dw, GemmReference.BackwardWeight(dy, x, rows, inputs, outputs), "dw");
     }
 
-    [Test]
-    public void ManyRowsAreSummedInStrips()
+    [TestCase(140, 64)]
+    [TestCase(64, 140)]
+    public void ManyRowsAreSummedInStrips(int outputs, int inputs)
     {
-        // One strip of B holds 16 MiB, 2100 x 2100 numbers are more than that; B is shared, and so packed in strips, from the second block
-        // of rows on.
-        const int rows = 2100, inputs = 2100, outputs = 50;
+        // A strip of the shared operand, the one with 64 lanes, holds 16 MiB.
+        const int rows = 70_000;
         GemmPlan plan = new(outputs, inputs, rows, GemmTile.Bits256, 2);
         Assert.That(plan.PartsPerStrip, Is.LessThan(plan.Parts));
-        Assert.That(plan.RowBlocks, Is.GreaterThan(1));
+        Assert.That(plan.KeepsColumns, Is.EqualTo(inputs > outputs));
+        Assert.That(plan.Blocks, Is.GreaterThan(1));
         float[] dy = Numbers(rows * outputs, 3), x = Numbers(rows * inputs, 1);
         Tensor dw = Guarded(outputs, inputs, 0, out Tensor whole), dbias = Tensor(new float[outputs], outputs);
         Gemm.BackwardWeightHost(device.Threads, GemmTile.Bits256, dw, dbias, Tensor(dy, rows, outputs), Tensor(x, rows, inputs));
@@ -141,13 +143,19 @@ internal sealed class GemmTileTests
     [Test]
     public void PlansCoverEveryRowColumnAndPartOnce(
         [Values(1, 13, 14, 15, 800, 3200)] long m, [Values(1, 32, 33, 3072)] long n,
-        [Values(1, 1024, 1025, 12850)] long k, [Values(1, 2, 16)] int threads)
+        [Values(1, 1024, 1025, 12850)] long k, [Values(1, 2, 16)] int threads, [Values] bool columnsPacked)
     {
-        GemmPlan plan = new(m, n, k, GemmTile.Bits512, threads);
+        GemmPlan plan = new(m, n, k, GemmTile.Bits512, threads, columnsPacked);
+        Assert.That(plan.KeepsColumns && columnsPacked, Is.False);
         Assert.That(Enumerable.Range(0, plan.Parts).Sum(part => (long)plan.PartLength(part)), Is.EqualTo(k));
         Assert.That(Enumerable.Range(0, plan.Parts).Select(plan.PartLength), Is.All.Positive);
-        Assert.That(plan.RowStart(plan.BlockStart(plan.RowBlocks)), Is.EqualTo(m));
-        Assert.That(plan.GroupStart(plan.ColumnGroups), Is.EqualTo(plan.ColumnPanels));
+        Assert.That(plan.BlockStart(plan.Blocks), Is.EqualTo(plan.KeptPanels));
+        Assert.That(plan.GroupStart(plan.Groups), Is.EqualTo(plan.SharedPanels));
+        Assert.That(plan.RowStart(plan.RowPanels), Is.EqualTo(m));
+        Assert.That(plan.ColumnStart(plan.ColumnPanels), Is.InRange(n, n + GemmTile.Bits512.Columns - 1));
+        for (long block = 0; block < plan.Blocks; block++)
+            Assert.That(plan.KeptStart(plan.BlockStart(block + 1)) - plan.KeptStart(plan.BlockStart(block)), Is.InRange(1, plan.LargestBlock));
+        Assert.That(plan.LargestBlock, Is.LessThanOrEqualTo(128));
         for (long p = 0; p < plan.RowPanels; p++)
             Assert.That(plan.RowStart(p + 1) - plan.RowStart(p), Is.InRange(1, GemmTile.Bits512.MaxRows));
     }
