@@ -14,6 +14,7 @@ internal static class Program
           kernels [BenchmarkDotNet arguments]   kernels one by one, e.g. kernels --filter '*Gemm*'
           gemm [rounds]                         every linear layer of real models as % of peak, one table
           host [options]                        inference and fine-tuning on the processor, against peers when built with -p:Peers=true
+          load [rounds]                         from a checkpoint on disk to the device, beside a plain read of the file
           gpu [options]                         kernels, accuracy and the whole engine on a GPU, beside PyTorch
         """;
 
@@ -29,6 +30,8 @@ internal static class Program
                 return GemmTable.Run(rest);
             case "host":
                 return HostCommand.Run(rest);
+            case "load":
+                return LoadCommand.Run(rest);
             case "gpu":
                 return GpuCommand.Run(rest);
             case "gpu-report":

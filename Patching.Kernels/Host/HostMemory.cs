@@ -22,8 +22,30 @@ internal static partial class HostMemory
         return (nint)memory;
     }
 
+    /// <summary>
+    /// Reserves <paramref name="bytes"/> that read as zero. What the system hands out is zero already: such pages are made when they are
+    /// first touched, by the thread that needs them, not here.
+    /// </summary>
+    public static unsafe nint AllocateZeroed(long bytes)
+    {
+        bool large = bytes >= (long)HugePage;
+        nuint alignment = large ? HugePage : 4096;
+        nuint start = (nuint)NativeMemory.AllocZeroed((nuint)bytes + alignment);
+        // At least 16 bytes lie between the two addresses; they hold the one to be freed.
+        nuint aligned = (start + alignment) & ~(alignment - 1);
+        ((nuint*)aligned)[-1] = start;
+        if (large && OperatingSystem.IsLinux()) _ = Advise((void*)aligned, (nuint)bytes, AdviseHugePages);
+        return (nint)aligned;
+    }
+
     /// <summary>Returns what <see cref="Allocate"/> gave; zero is ignored.</summary>
     public static unsafe void Free(nint memory) => NativeMemory.AlignedFree((void*)memory);
+
+    /// <summary>Returns what <see cref="AllocateZeroed"/> gave; zero is ignored.</summary>
+    public static unsafe void FreeZeroed(nint memory)
+    {
+        if (memory != 0) NativeMemory.Free((void*)((nuint*)memory)[-1]);
+    }
 
     /// <summary>Asks for the cache line of an address that will be needed soon; any address will do. Nothing where .NET has no instruction for it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -41,7 +41,7 @@ public sealed class Arena : IDisposable
             }
             else
             {
-                hostMemory = HostMemory.Allocate(capacity);
+                hostMemory = HostMemory.AllocateZeroed(capacity);
                 buffer = CPUMemoryBuffer.Create(device.Accelerator, hostMemory, capacity, 1);
             }
         }
@@ -56,7 +56,7 @@ public sealed class Arena : IDisposable
             throw device.Failure($"allocating {Mebibytes(capacity)} MiB for {role}", error);
         }
         memory = new ArrayView<byte>(buffer, 0, capacity);
-        memory.MemSetToZero(device.Accelerator.DefaultStream);
+        if (hostMemory == 0) memory.MemSetToZero(device.Accelerator.DefaultStream);
     }
 
     /// <summary>What the memory is for.</summary>
@@ -110,7 +110,7 @@ public sealed class Arena : IDisposable
     public void Dispose()
     {
         Device.Release(buffer);
-        HostMemory.Free(hostMemory);
+        HostMemory.FreeZeroed(hostMemory);
     }
 
     private static string Mebibytes(long bytes) => (bytes / 1048576.0).ToString("F0", CultureInfo.InvariantCulture);

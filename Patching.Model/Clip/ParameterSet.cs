@@ -66,16 +66,26 @@ public sealed class ParameterSet : IDisposable
         return bytes;
     }
 
-    /// <summary>Fills the set, one parameter after the other; at most the largest parameter is held in managed memory at a time.</summary>
-    /// <param name="read">Writes the values of a parameter into the span it is given.</param>
+    /// <summary>
+    /// Fills the set: straight into its memory, several parameters at a time, where the processor can write there; else one after the other
+    /// through a buffer for the largest.
+    /// </summary>
+    /// <param name="read">Writes the values of a parameter into the span it is given; must be safe to call from several threads.</param>
     public void Load(ParameterSource read)
     {
-        float[] buffer = new float[Table.Max(spec => spec.Length)];
-        foreach (ParameterSpec spec in Table)
+        if (device.Kind != DeviceKind.Cuda)
         {
-            Span<float> values = buffer.AsSpan(0, spec.Length);
-            read(spec, values);
-            tensors[spec.Name].CopyFrom(values);
+            ParameterLoop.Run(Table, spec => read(spec, HostValues(tensors[spec.Name])));
+        }
+        else
+        {
+            float[] buffer = new float[Table.Max(spec => spec.Length)];
+            foreach (ParameterSpec spec in Table)
+            {
+                Span<float> values = buffer.AsSpan(0, spec.Length);
+                read(spec, values);
+                tensors[spec.Name].CopyFrom(values);
+            }
         }
         Round();
     }
@@ -103,6 +113,8 @@ public sealed class ParameterSet : IDisposable
         arena.Dispose();
         roundedArena?.Dispose();
     }
+
+    private static unsafe Span<float> HostValues(Tensor tensor) => new(tensor.HostFloats, (int)tensor.Count);
 
     private static void Take(Arena arena, ImmutableArray<ParameterSpec> table, ElementType type, Dictionary<string, Tensor> tensors)
     {

@@ -28,6 +28,8 @@ public sealed class ClipCheckpoint : IDisposable
     /// <summary>Metadata key: <c>quick_gelu</c> or <c>gelu</c>.</summary>
     public const string ActivationKey = "activation";
 
+    private const int PieceElements = 1 << 16;
+
     internal const string WeightsFile = "model.safetensors";
     /// <summary>What a model directory may hold, the best first: Hugging Face's and open_clip's names.</summary>
     private static readonly ImmutableArray<string> WeightsFiles =
@@ -126,26 +128,40 @@ public sealed class ClipCheckpoint : IDisposable
         foreach (StoredTensor stored in NameMap.Stored(Naming, spec))
         {
             Span<float> part = destination.Slice(stored.First, stored.Length);
-            if (stored.Transposed) ReadTransposed(stored, part);
-            else _file.ReadFloat32(stored.Name, part);
-            long broken = FloatConversion.CountNonFinite(part);
-            if (broken > 0)
-                throw new InputException(
-                    $"{_file.Path}: tensor '{stored.Name}' holds {broken} NaN or infinite values among {part.Length}; the file is damaged");
+            if (stored.Transposed)
+            {
+                ReadTransposed(stored, part);
+                RequireFinite(stored, FloatConversion.CountNonFinite(part));
+                continue;
+            }
+            // Piece by piece, so that the numbers are still near when they are checked.
+            long broken = 0;
+            for (int done = 0; done < part.Length; done += PieceElements)
+            {
+                Span<float> piece = part.Slice(done, Math.Min(PieceElements, part.Length - done));
+                _file.ReadFloat32(stored.Name, done, piece);
+                broken += FloatConversion.CountNonFinite(piece);
+            }
+            RequireFinite(stored, broken);
         }
     }
 
     /// <summary>Reads every parameter once, so that a damaged weight is found before anything is computed or written.</summary>
     /// <exception cref="InputException">A tensor holds NaN or infinite values.</exception>
-    public void CheckNumbers()
+    public void CheckNumbers() => ParameterLoop.Run(ParameterTable.All(Config), spec =>
     {
-        ImmutableArray<ParameterSpec> table = ParameterTable.All(Config);
-        float[] buffer = new float[table.Max(spec => spec.Length)];
-        foreach (ParameterSpec spec in table) Read(spec, buffer.AsSpan(0, spec.Length));
-    }
+        foreach (StoredTensor stored in NameMap.Stored(Naming, spec)) RequireFinite(stored, _file.CountNonFinite(stored.Name));
+    });
 
     /// <summary>Closes the file.</summary>
     public void Dispose() => _file.Dispose();
+
+    private void RequireFinite(StoredTensor stored, long broken)
+    {
+        if (broken == 0) return;
+        throw new InputException(
+            $"{_file.Path}: tensor '{stored.Name}' holds {broken} NaN or infinite values among {stored.Length}; the file is damaged");
+    }
 
     private void ReadTransposed(StoredTensor stored, Span<float> destination)
     {

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Patching.Model.Weights;
@@ -50,16 +51,18 @@ internal static class FloatConversion
     }
 
     /// <summary>Number of values that are NaN or infinite.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static long CountNonFinite(ReadOnlySpan<float> values)
     {
         const uint exponent = 0x7f80_0000;
         ReadOnlySpan<uint> bits = MemoryMarshal.Cast<float, uint>(values);
+        ref uint first = ref MemoryMarshal.GetReference(bits);
         var mask = new Vector<uint>(exponent);
         long count = 0;
         int i = 0;
         for (; i <= bits.Length - Vector<uint>.Count; i += Vector<uint>.Count)
         {
-            Vector<uint> masked = new Vector<uint>(bits[i..]) & mask;
+            Vector<uint> masked = Vector.LoadUnsafe(ref first, (nuint)i) & mask;
             // Lanes that are equal become all ones, that is -1.
             if (Vector.EqualsAny(masked, mask)) count -= Vector.Sum(Vector.AsVectorInt32(Vector.Equals(masked, mask)));
         }

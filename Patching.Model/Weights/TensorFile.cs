@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Buffers.Binary;
 using System.Collections.Immutable;
+using System.Runtime.InteropServices;
 
 namespace Patching.Model.Weights;
 
@@ -75,6 +76,30 @@ public abstract class TensorFile : IDisposable
             FloatConversion.ToFloat32(part, Elements(entry, first + done, part.Length, scratch), entry.DType);
         }
         ArrayPool<byte>.Shared.Return(scratch);
+    }
+
+    /// <summary>Number of values that are NaN or infinite, as float32: a number that float32 cannot hold is infinite.</summary>
+    /// <param name="name">A tensor of type F32, F16, BF16 or F64.</param>
+    public long CountNonFinite(string name)
+    {
+        TensorEntry entry = Find(name);
+        float[] values = ArrayPool<float>.Shared.Rent(ChunkElements);
+        long count = 0;
+        for (long done = 0; done < entry.Elements; done += ChunkElements)
+        {
+            int length = (int)Math.Min(ChunkElements, entry.Elements - done);
+            Span<float> part = values.AsSpan(0, length);
+            if (entry.DType == SafetensorsType.F32)
+            {
+                // In place where the file has them as they are.
+                count += FloatConversion.CountNonFinite(MemoryMarshal.Cast<byte, float>(Elements(entry, done, length, MemoryMarshal.AsBytes(part))));
+                continue;
+            }
+            ReadFloat32(name, done, part);
+            count += FloatConversion.CountNonFinite(part);
+        }
+        ArrayPool<float>.Shared.Return(values);
+        return count;
     }
 
     /// <summary>Reads an I64 tensor of one element.</summary>
