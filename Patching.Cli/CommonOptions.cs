@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Numerics;
+using Patching.Cli.Commands;
 using Patching.Kernels;
 using Patching.Model;
 using Patching.Model.Clip;
@@ -14,9 +15,11 @@ internal static class CommonOptions
 {
     public static Option<bool> Verbose { get; } = new("--verbose") { Description = "Show where an error came from.", Recursive = true };
 
+    public static Option<bool> Offline { get; } = new("--offline") { Description = "Never use the network.", Recursive = true };
+
     public static Option<string> Model { get; } = NotEmpty(new Option<string>("--model")
     {
-        Description = "Model directory (config.json, model.safetensors) or checkpoint file (safetensors, .pt, .pth, .bin).",
+        Description = "Model directory (config.json, model.safetensors), checkpoint file (safetensors, .pt, .pth, .bin) or a name from patching models list.",
         Required = true,
     });
 
@@ -84,6 +87,10 @@ internal static class CommonOptions
     public static Option<bool> SkipBadImages { get; } = new("--skip-bad-images") { Description = "Leave out images that cannot be read, and count them." };
 
     public static Option<bool> Overwrite { get; } = new("--overwrite") { Description = "Replace what a run with other settings left in --save." };
+
+    /// <summary>The folder or file that <see cref="Model"/> names; a published model is fetched first where the cache lacks it.</summary>
+    public static string ModelOf(ParseResult parsed, CancellationToken cancellation = default) =>
+        ModelsCommand.Resolve(parsed, parsed.GetRequiredValue(Model), cancellation);
 
     /// <summary>Opens the device the flags name.</summary>
     public static Device OpenDevice(ParseResult parsed)

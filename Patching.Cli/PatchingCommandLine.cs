@@ -53,11 +53,13 @@ internal static class PatchingCommandLine
             InterpolateCommand.Create(),
             ClassifyCommand.Create(),
             InfoCommand.Create(),
+            ModelsCommand.Create(),
             ConvertCommand.Create(),
             VerifyCommand.Create(),
             SelftestCommand.Create(),
         };
         root.Options.Add(CommonOptions.Verbose);
+        root.Options.Add(CommonOptions.Offline);
         return root;
     }
 

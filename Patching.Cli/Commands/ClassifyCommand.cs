@@ -37,7 +37,7 @@ internal static class ClassifyCommand
         if (!skip && images.FirstOrDefault(image => !File.Exists(image)) is { } missing) throw new InputException($"{missing}: there is no such file");
         using Device device = CommonOptions.OpenDevice(parsed);
         using ClipModel model = ClipModel.Open(
-            device, parsed.GetRequiredValue(CommonOptions.Model), CommonOptions.ActivationOf(parsed), parsed.GetValue(CommonOptions.Tokenizer),
+            device, CommonOptions.ModelOf(parsed), CommonOptions.ActivationOf(parsed), parsed.GetValue(CommonOptions.Tokenizer),
             TowerPrecisions.On(device, CommonOptions.PrecisionOf(parsed)));
         using ImageLabeler labeler = new(model, labels, parsed.GetValue(Template));
         foreach (string image in images) Print(labeler, image, top, skip, parsed.InvocationConfiguration);

@@ -47,7 +47,7 @@ internal static class ConvertCommand
         ConversionSettings settings = new(
             type, naming, CommonOptions.ActivationOf(parsed), parsed.GetValue(CommonOptions.Tokenizer), CommonOptions.AsTyped(parsed),
             parsed.GetValue(CommonOptions.Overwrite));
-        ConversionResult result = CheckpointConversion.Run(parsed.GetRequiredValue(Source), target, settings);
+        ConversionResult result = CheckpointConversion.Run(ModelsCommand.Resolve(parsed, parsed.GetRequiredValue(Source)), target, settings);
         if (Directory.Exists(target) && !result.HasTokenizer)
             parsed.InvocationConfiguration.Error.WriteLine(
                 $"{target}: has no tokenizer, because there is none beside the input; --tokenizer FOLDER adds one");

@@ -41,6 +41,7 @@ internal static class EvaluateCommand
             Command = CommonOptions.AsTyped(parsed),
         };
         if (settings.EvalDatasets.Count == 0) throw new InputException("--eval-datasets: name at least one data set");
+        settings = settings with { Model = CommonOptions.ModelOf(parsed, cancellation) };
         using Device device = CommonOptions.OpenDevice(parsed);
         using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
         using PatchPipeline pipeline = new(device, settings, progress.Events);

@@ -26,6 +26,7 @@ internal static class FinetuneCommand
         if (settings.Save is null) throw new InputException("--save: name the folder that is to get the fine-tuned model");
         if (settings.EvalEveryEpoch && settings.EvalDatasets.Count == 0) throw new InputException("--eval-every-epoch: name the data sets with --eval-datasets");
         settings.Check();
+        settings = settings with { Model = CommonOptions.ModelOf(parsed, cancellation) };
         using Device device = CommonOptions.OpenDevice(parsed);
         using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
         using PatchPipeline pipeline = new(device, settings, progress.Events);

@@ -34,8 +34,9 @@ internal static class InfoCommand
         Row(description, "patching", PatchPipeline.Version);
         using (Device host = Device.Open(DeviceKind.Host)) Row(description, "cpu", host.Name);
         Row(description, "cuda", DescribeCuda());
-        if (parsed.GetValue(Model) is { } path)
+        if (parsed.GetValue(Model) is { } given)
         {
+            string path = ModelsCommand.Resolve(parsed, given);
             using ClipCheckpoint checkpoint = ClipCheckpoint.Open(path, CommonOptions.ActivationOf(parsed));
             DescribeModel(description, checkpoint);
             DescribeProblems(description, TensorSurvey.Make(path, CommonOptions.ActivationOf(parsed)));

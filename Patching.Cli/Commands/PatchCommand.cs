@@ -72,6 +72,7 @@ internal static class PatchCommand
         };
         if (settings.EvalDatasets.Count == 0) throw new InputException("--eval-datasets: name at least one data set");
         settings.Check();
+        settings = settings with { Model = CommonOptions.ModelOf(parsed, cancellation) };
         using Device device = CommonOptions.OpenDevice(parsed);
         using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
         using PatchPipeline pipeline = new(device, settings, progress.Events);

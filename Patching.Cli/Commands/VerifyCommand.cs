@@ -25,7 +25,7 @@ internal static class VerifyCommand
 
     private static int Run(ParseResult parsed)
     {
-        TensorSurvey survey = TensorSurvey.Make(parsed.GetRequiredValue(Model), CommonOptions.ActivationOf(parsed));
+        TensorSurvey survey = TensorSurvey.Make(ModelsCommand.Resolve(parsed, parsed.GetRequiredValue(Model)), CommonOptions.ActivationOf(parsed));
         TextWriter output = parsed.InvocationConfiguration.Output;
         foreach (string file in survey.Files) output.WriteLine($"sha256      {Hash(file)}  {file}");
         output.WriteLine($"container   {survey.Container}");

@@ -51,6 +51,17 @@ internal sealed class ProgressReporter : IDisposable
 
     public void Dispose() => Finish();
 
+    /// <summary>Reports on a file that is being fetched.</summary>
+    /// <param name="file">Whose and which.</param>
+    /// <param name="done">Bytes that are there.</param>
+    /// <param name="total">Bytes of the whole, where the server says so.</param>
+    public void ShowDownload(string file, long done, long? total)
+    {
+        const int mebibyte = 1 << 20;
+        long whole = total is { } bytes ? (bytes + mebibyte - 1) / mebibyte : done / mebibyte + 1;
+        Show(file, done == total ? whole : done / mebibyte, whole, "MiB", "");
+    }
+
     private void Show(StepReport report, long total) => Show(
         "fine-tune", report.Step, total, "steps",
         string.Create(CultureInfo.InvariantCulture, $"  loss {report.Loss:0.0000}  gradient norm {report.GradientNorm:0.00}  lr {report.LearningRate:0.00e+0}"));

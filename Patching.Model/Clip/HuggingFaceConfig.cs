@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Collections.Immutable;
 using System.Text.Json;
 using Patching.Kernels;
+using Patching.Model.Images;
 
 namespace Patching.Model.Clip;
 
@@ -92,7 +93,15 @@ public static class HuggingFaceConfig
         json.WriteNumber("resample", PillowBicubic);
         json.WriteNumber("rescale_factor", 1 / 255.0);
         json.WriteStartObject("size");
-        json.WriteNumber("shortest_edge", preprocess.Size);
+        if (preprocess.Resize == ResizeMode.Shortest)
+        {
+            json.WriteNumber("shortest_edge", preprocess.Size);
+        }
+        else
+        {
+            json.WriteNumber("height", preprocess.Size);
+            json.WriteNumber("width", preprocess.Size);
+        }
         json.WriteEndObject();
     });
 
@@ -165,7 +174,9 @@ public static class HuggingFaceConfig
         ImmutableArray<float> mean = root.Floats("image_mean", 3)?.ToImmutableArray() ?? PreprocessConfig.ClipMean;
         ImmutableArray<float> std = root.Floats("image_std", 3)?.ToImmutableArray() ?? PreprocessConfig.ClipStd;
         if (std.Any(value => value <= 0)) throw root.Wrong("image_std", "must be positive");
-        return new(size, mean, std);
+        // transformers resizes to exactly this height and width, whatever the proportions of the image.
+        bool squash = root.HasObject("size") && !root.Object("size").Has("shortest_edge");
+        return new(size, mean, std, squash ? ResizeMode.Squash : ResizeMode.Shortest);
     }
 
     /// <summary>224, {"shortest_edge": 224} or {"height": 224, "width": 224}: the three ways transformers has written it.</summary>

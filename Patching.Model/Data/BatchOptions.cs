@@ -1,3 +1,5 @@
+using Patching.Model.Images;
+
 namespace Patching.Model.Data;
 
 /// <summary>
@@ -16,6 +18,9 @@ public sealed record BatchOptions(int BatchSize, int ImageSize)
     /// BatchSize x ImageSize² x 3 bytes.
     /// </summary>
     public int Prefetch { get; init; } = 4;
+
+    /// <summary>How images for evaluation become squares; training crops are squares already.</summary>
+    public ResizeMode Resize { get; init; }
 
     /// <summary>Whether unreadable images are left out and listed instead of ending the run.</summary>
     public bool SkipBadImages { get; init; }

@@ -230,7 +230,7 @@ public sealed class BatchPipeline : IDisposable
     {
         try
         {
-            var preprocessor = new ImagePreprocessor(options.ImageSize);
+            var preprocessor = new ImagePreprocessor(options.ImageSize, options.Resize);
             var crop = new TrainingCrop(options.ImageSize);
             while (Claim() is { } claim)
             {

@@ -34,7 +34,7 @@ public sealed class ImageLabeler : IDisposable
         weights.Pack(model.Device);
         activations = VisionActivations.Allocate(model.Device, model.Config, batch: 1, training: false, model.Precision);
         classifier = new ImageClassifier(model.Device, head, batch: 1);
-        preprocessor = new ImagePreprocessor(model.Config.Vision.ImageSize);
+        preprocessor = new ImagePreprocessor(model.Config.Vision.ImageSize, model.Checkpoint.Preprocess.Resize);
     }
 
     /// <summary>Labels of one image file, most probable first.</summary>

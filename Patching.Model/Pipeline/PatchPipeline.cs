@@ -30,7 +30,7 @@ public sealed class PatchPipeline : IDisposable
         this.events = events;
         model = ClipModel.Open(device, settings.Model, settings.Activation, settings.Tokenizer, TowerPrecisions.On(device, settings.Precision));
         heads = new HeadCache(settings.Save is null ? null : Path.Combine(settings.Save, "heads"));
-        batches = new BatchOptions(settings.BatchSize, model.Config.Vision.ImageSize) { Workers = settings.Workers, SkipBadImages = settings.SkipBadImages };
+        batches = new BatchOptions(settings.BatchSize, model.Config.Vision.ImageSize) { Resize = model.Checkpoint.Preprocess.Resize, Workers = settings.Workers, SkipBadImages = settings.SkipBadImages };
     }
 
     /// <summary>Version of this program, as recorded in results.</summary>

@@ -11,9 +11,9 @@ namespace Patching.Model.Weights;
 /// everything but the values; the values are read parameter by parameter, in the canonical layout of <see cref="ParameterTable"/>, and must be finite.
 /// </summary>
 /// <remarks>
-/// <para>Where the architecture comes from: <c>config.json</c> of the directory (also beside a single file with Hugging Face names); else
-/// the file's own metadata (<see cref="ConfigKey"/>, written by <see cref="CheckpointWriter"/>); else, for OpenAI names, the shapes of the
-/// tensors.</para>
+/// <para>Where the architecture comes from: <c>open_clip_config.json</c> beside open_clip's weights; else <c>config.json</c> of the directory
+/// (also beside a single file with Hugging Face names); else the file's own metadata (<see cref="ConfigKey"/>, written by
+/// <see cref="CheckpointWriter"/>); else, for OpenAI names, the shapes of the tensors.</para>
 /// <para>Where the activation comes from: the caller; else config.json or the metadata; else QuickGELU where OpenAI's three scalar buffers
 /// show that it is OpenAI's own export. Otherwise the file cannot be used without being told.</para>
 /// </remarks>
@@ -39,6 +39,7 @@ public sealed class ClipCheckpoint : IDisposable
     ];
 
     internal const string ConfigFile = "config.json";
+    private const string OpenClipPrefix = "open_clip_";
     internal const string PreprocessFile = "preprocessor_config.json";
     internal const string VocabularyFile = "vocab.json";
     internal const string MergesFile = "merges.txt";
@@ -54,7 +55,9 @@ public sealed class ClipCheckpoint : IDisposable
         string folder = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(file.Path))!;
         Config = FindConfig(path, file, Naming, activation);
         TensorCheck.Require(file, Naming, ParameterTable.All(Config));
-        Preprocess = ReadPreprocess(file, Sidecar(path, file, Naming, PreprocessFile), Config.Vision.ImageSize);
+        Preprocess = OpenClipFile(path, file) is { } openClip
+            ? OpenClipConfig.ReadPreprocess(openClip, Config.Vision.ImageSize)
+            : ReadPreprocess(file, Sidecar(path, file, Naming, PreprocessFile), Config.Vision.ImageSize);
         bool hasTokenizer = File.Exists(System.IO.Path.Combine(folder, VocabularyFile))
             && File.Exists(System.IO.Path.Combine(folder, MergesFile));
         TokenizerDirectory = hasTokenizer ? folder : null;
@@ -192,9 +195,22 @@ public sealed class ClipCheckpoint : IDisposable
             ? System.IO.Path.Combine(System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(file.Path))!, name)
             : null;
 
+    /// <summary>
+    /// open_clip's description of the weights: beside weights of its names, or in a folder that says nothing else; null where there is none.
+    /// </summary>
+    private static string? OpenClipFile(string path, TensorFile file)
+    {
+        string folder = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(file.Path))!;
+        string config = System.IO.Path.Combine(folder, OpenClipConfig.FileName);
+        bool itsWeights = System.IO.Path.GetFileName(file.Path).StartsWith(OpenClipPrefix, StringComparison.Ordinal);
+        bool onlyWord = Directory.Exists(path) && !File.Exists(System.IO.Path.Combine(folder, ConfigFile));
+        return (itsWeights || onlyWord) && File.Exists(config) ? config : null;
+    }
+
     /// <summary>The architecture of an open file; the remarks of this class say where it comes from.</summary>
     internal static ClipConfig FindConfig(string path, TensorFile file, CheckpointNaming naming, ActivationKind? activation)
     {
+        if (OpenClipFile(path, file) is { } openClip) return WithActivation(OpenClipConfig.ReadModel(openClip), activation);
         string? configFile = Sidecar(path, file, naming, ConfigFile);
         if (configFile is not null && File.Exists(configFile)) return WithActivation(HuggingFaceConfig.ReadConfig(configFile), activation);
         if (file.Metadata.TryGetValue(ConfigKey, out string? json))

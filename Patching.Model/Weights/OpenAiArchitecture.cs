@@ -13,6 +13,8 @@ internal static class OpenAiArchitecture
     // Every CLIP that comes without a config has heads of this size.
     private const int HeadSize = 64;
 
+    private const int FirstWidthWithOtherHeads = 1280;
+
     /// <summary>The architecture of the file's tensors.</summary>
     /// <param name="file">A file with OpenAI's names.</param>
     /// <param name="activation">The activation, where the user states it.</param>
@@ -34,7 +36,7 @@ internal static class OpenAiArchitecture
                 $"{file.Path}: visual.positional_embedding has {position[0]} rows; expected a square number of patches plus 1");
         var vision = new VisionConfig(
             ImageSize: Product(file, grid, conv[3]), conv[3], Width: conv[0], Layers(file, "visual.transformer.resblocks."),
-            Heads(file, conv[0]), MlpWidth: Shape(file, "visual.transformer.resblocks.0.mlp.c_fc.weight")[0]);
+            ImageHeads(file, conv[0]), MlpWidth: Shape(file, "visual.transformer.resblocks.0.mlp.c_fc.weight")[0]);
         var config = new ClipConfig(
             projection[1], vision, hasText ? InferText(file) : null, activation ?? FindActivation(file),
             ClipConfig.DefaultLayerNormEpsilon);
@@ -103,6 +105,15 @@ internal static class OpenAiArchitecture
                 layers = Math.Max(layers, index + 1);
         }
         return layers;
+    }
+
+    /// <summary>open_clip's towers from ViT-H on have heads of 80 to 104 channels, which no shape shows.</summary>
+    private static int ImageHeads(TensorFile file, int width)
+    {
+        if (width >= FirstWidthWithOtherHeads && !file.Tensors.ContainsKey(OpenAiNames.InputResolution))
+            throw new InputException(
+                $"{file.Path}: an image tower of width {width} may have heads of any size; put its {OpenClipConfig.FileName} or config.json beside it and give the folder");
+        return Heads(file, width);
     }
 
     private static int Heads(TensorFile file, int width) => width % HeadSize == 0

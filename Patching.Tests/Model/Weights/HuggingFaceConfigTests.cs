@@ -3,6 +3,7 @@ using NUnit.Framework;
 using Patching.Kernels;
 using Patching.Model;
 using Patching.Model.Clip;
+using Patching.Model.Images;
 
 namespace Patching.Tests.Model.Weights;
 
@@ -118,7 +119,10 @@ internal sealed class HuggingFaceConfigTests
     [TestCase("""{"size":{"height":224,"width":224},"crop_size":{"height":224,"width":224}}""")]
     public void Every_way_of_writing_the_size_is_read(string json)
     {
-        Assert.That(HuggingFaceConfig.ParsePreprocess(Source, Encoding.UTF8.GetBytes(json)), Is.EqualTo(PreprocessConfig.Default(224)));
+        Assert.That(HuggingFaceConfig.ParsePreprocess(Source, Encoding.UTF8.GetBytes(json)), Is.EqualTo(PreprocessConfig.Default(224) with
+        {
+            Resize = json.Contains("\"size\":{\"height\"", StringComparison.Ordinal) ? ResizeMode.Squash : ResizeMode.Shortest,
+        }));
     }
 
     private static ClipConfig Parse(string json) => HuggingFaceConfig.ParseConfig(Source, Encoding.UTF8.GetBytes(json));
