@@ -39,7 +39,9 @@ internal static class VectorMath
         p = Vector.FusedMultiplyAdd(p, r, Vector<float>.One);
         // 2^n by adding n to the exponent bits; 2^128 would not fit, so one doubling is kept outside.
         Vector<int> exponent = Vector.ConvertToInt32Native(n) - Vector<int>.One;
-        Vector<float> scaled = Vector.AsVectorSingle(Vector.AsVectorInt32(p) + Vector.ShiftLeft(exponent, 23)) * 2f;
+        Vector<float> half = Vector.AsVectorSingle(Vector.AsVectorInt32(p) + Vector.ShiftLeft(exponent, 23));
+        // A NaN's exponent bits do not survive the addition; it comes back here, where every number adds zero.
+        Vector<float> scaled = Vector.FusedMultiplyAdd(half, Vector.Create(2f), clamped - clamped);
         scaled = Vector.ConditionalSelect(overflow, Vector.Create(float.PositiveInfinity), scaled);
         return Vector.ConditionalSelect(underflow, Vector<float>.Zero, scaled);
     }
