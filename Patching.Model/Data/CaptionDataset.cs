@@ -37,6 +37,12 @@ public sealed class CaptionDataset : ImageDataset
     public override RgbImage Load(int index) => ImageDecoder.DecodeFile(files[index]);
 
     /// <inheritdoc/>
+    public override RgbImage LoadReduced(int index, int enough) => ImageDecoder.DecodeReduced(files[index], enough);
+
+    /// <inheritdoc/>
+    public override string SourceFile(int index) => files[index];
+
+    /// <inheritdoc/>
     public override string Describe(int index) => files[index];
 
     /// <summary>Reads the list; images are looked at when they are loaded.</summary>

@@ -67,10 +67,16 @@ internal sealed class Cifar10Dataset : ImageDataset
     }
 
     /// <inheritdoc/>
+    public override bool IsDecoded => true;
+
+    /// <inheritdoc/>
+    public override string SourceFile(int index) => Locate(index).Batch.Path;
+
+    /// <inheritdoc/>
     public override string Describe(int index)
     {
         (Batch batch, int at) = Locate(index);
-        return $"{batch.Name}[{at}]";
+        return $"{Path.GetFileName(batch.Path)}[{at}]";
     }
 
     private (Batch Batch, int Index) Locate(int index)
@@ -103,7 +109,7 @@ internal sealed class Cifar10Dataset : ImageDataset
         if (pixels.Length != (long)labels.Length * ImageBytes)
             throw new InputException(
                 $"{path}: {labels.Length} labels for {pixels.Length / ImageBytes} images; download the data set again");
-        return new Batch(Path.GetFileName(path), pixels, labels);
+        return new Batch(path, pixels, labels);
     }
 
     private static ReadOnlyMemory<byte> Pixels(string path, Dictionary<string, object?> entries)
@@ -138,5 +144,5 @@ internal sealed class Cifar10Dataset : ImageDataset
         return labels;
     }
 
-    private sealed record Batch(string Name, ReadOnlyMemory<byte> Pixels, byte[] Labels);
+    private sealed record Batch(string Path, ReadOnlyMemory<byte> Pixels, byte[] Labels);
 }

@@ -38,6 +38,25 @@ public abstract class ImageDataset
     /// <exception cref="InputException">The image's file cannot be read or decoded; the message names it.</exception>
     public abstract RgbImage Load(int index);
 
+    /// <summary>
+    /// Like <see cref="Load"/>, but a large JPEG may come at a whole number of eighths of its size, decoded so from the start, with both
+    /// sides still at least <paramref name="enough"/> (<see cref="ImageDecoder.DecodeReduced"/>). Images that are no files of their own
+    /// come as they are.
+    /// </summary>
+    /// <exception cref="InputException">As for <see cref="Load"/>.</exception>
+    public virtual RgbImage LoadReduced(int index, int enough) => Load(index);
+
+    /// <summary>
+    /// True where the pixels lie in memory, decoded, so that nothing is gained by keeping decoded images on disk.
+    /// </summary>
+    public virtual bool IsDecoded => false;
+
+    /// <summary>
+    /// The file that holds one image, alone or with others. Its name, size and time, with <see cref="Describe"/>, tell whether the image
+    /// is still the same.
+    /// </summary>
+    public abstract string SourceFile(int index);
+
     /// <summary>Where one image comes from, for messages: its file, or <c>t10k-images-idx3-ubyte[17]</c>.</summary>
     public abstract string Describe(int index);
 }

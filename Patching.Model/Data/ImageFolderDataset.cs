@@ -48,6 +48,12 @@ internal sealed class ImageFolderDataset : ImageDataset
     public override RgbImage Load(int index) => ImageDecoder.DecodeFile(files[index]);
 
     /// <inheritdoc/>
+    public override RgbImage LoadReduced(int index, int enough) => ImageDecoder.DecodeReduced(files[index], enough);
+
+    /// <inheritdoc/>
+    public override string SourceFile(int index) => files[index];
+
+    /// <inheritdoc/>
     public override string Describe(int index) => files[index];
 
     /// <summary>

@@ -11,16 +11,16 @@ internal sealed class MnistDataset : ImageDataset
 {
     private const int MostPixelsPerSide = 1024;
 
-    private readonly string imageFile;
+    private readonly string imagePath;
     private readonly byte[] images;
     private readonly byte[] labels;
     private readonly int height;
     private readonly int width;
 
-    private MnistDataset(string name, IReadOnlyList<string> classNames, string imageFile, int[] shape, byte[] images, byte[] labels)
+    private MnistDataset(string name, IReadOnlyList<string> classNames, string imagePath, int[] shape, byte[] images, byte[] labels)
         : base(name, classNames)
     {
-        this.imageFile = imageFile;
+        this.imagePath = imagePath;
         this.images = images;
         this.labels = labels;
         (height, width) = (shape[1], shape[2]);
@@ -51,7 +51,7 @@ internal sealed class MnistDataset : ImageDataset
             throw new InputException(
                 $"{labelPath}: label {wrong} is {labels[wrong]}, {name} has the classes 0 to {classNames.Count - 1}; "
                 + "download the file again");
-        return new MnistDataset(name, classNames, prefix + "-images-idx3-ubyte", shape, images, labels);
+        return new MnistDataset(name, classNames, imagePath, shape, images, labels);
     }
 
     /// <inheritdoc/>
@@ -77,7 +77,13 @@ internal sealed class MnistDataset : ImageDataset
     }
 
     /// <inheritdoc/>
-    public override string Describe(int index) => $"{imageFile}[{index}]";
+    public override bool IsDecoded => true;
+
+    /// <inheritdoc/>
+    public override string SourceFile(int index) => imagePath;
+
+    /// <inheritdoc/>
+    public override string Describe(int index) => $"{Path.GetFileNameWithoutExtension(imagePath)}[{index}]";
 
     private static string Find(string name, string dataLocation, string file)
     {

@@ -3,8 +3,8 @@ using Patching.Model.Images;
 namespace Patching.Model.Data;
 
 /// <summary>
-/// How a <see cref="BatchPipeline"/> cuts a data set into batches. Only the first two decide what is in a batch; the result does not depend
-/// on the others.
+/// How a <see cref="BatchPipeline"/> cuts a data set into batches. <see cref="Workers"/> and <see cref="Prefetch"/> are resources: the
+/// batches do not depend on them.
 /// </summary>
 /// <param name="BatchSize">Images per batch, at least 1.</param>
 /// <param name="ImageSize">Side of the model's square input in pixels.</param>
@@ -24,6 +24,19 @@ public sealed record BatchOptions(int BatchSize, int ImageSize)
 
     /// <summary>Whether unreadable images are left out and listed instead of ending the run.</summary>
     public bool SkipBadImages { get; init; }
+
+    /// <summary>Refuses impossible numbers.</summary>
+    /// <exception cref="InputException">A batch does not fit into one array.</exception>
+    internal void Check()
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(BatchSize, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(ImageSize, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(Workers, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(Prefetch, 1);
+        if ((Int128)BatchSize * ImageSize * ImageSize * 3 > Array.MaxLength)
+            throw new InputException(
+                $"batches of {BatchSize} images of {ImageSize} x {ImageSize} pixels do not fit into memory; choose a smaller batch size");
+    }
 }
 
 /// <summary>An image that was left out because it could not be read.</summary>

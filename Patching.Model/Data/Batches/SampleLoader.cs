@@ -1,0 +1,54 @@
+using Patching.Model.Images;
+
+namespace Patching.Model.Data;
+
+/// <summary>
+/// From an image of a data set to the square of bytes that the model reads: decoded, then resized and cropped, for evaluation always in the
+/// same way, for training by the random crop of (seed, epoch, index). Safe for use by several threads.
+/// </summary>
+internal sealed class SampleLoader
+{
+    private readonly ImageDataset dataset;
+    private readonly ImagePreprocessor preprocessor;
+    private readonly TrainingCrop crop;
+    private readonly long? cropSeed;
+    private readonly int epoch;
+
+    /// <summary>Prepares the loader.</summary>
+    /// <param name="dataset">Images.</param>
+    /// <param name="options">Size of the squares and how they are made.</param>
+    /// <param name="cropSeed">Seed of the random crops; null for evaluation.</param>
+    /// <param name="epoch">Epoch of the random crops.</param>
+    public SampleLoader(ImageDataset dataset, BatchOptions options, long? cropSeed, int epoch)
+    {
+        this.dataset = dataset;
+        this.cropSeed = cropSeed;
+        this.epoch = epoch;
+        preprocessor = new ImagePreprocessor(options.ImageSize, options.Resize);
+        crop = new TrainingCrop(options.ImageSize);
+    }
+
+    /// <summary>Writes the square of one image. Returns what went wrong, if anything did: whoever reads the pass meets errors in its order,
+    /// whichever thread was first.</summary>
+    public Exception? TryLoad(int index, Span<byte> destination)
+    {
+        try
+        {
+            RgbImage image = dataset.Load(index);
+            if (cropSeed is { } seed)
+            {
+                SampleRandom random = SampleRandom.ForSample(seed, epoch, index);
+                crop.Apply(image, ref random, destination);
+            }
+            else
+            {
+                preprocessor.Apply(image, destination);
+            }
+            return null;
+        }
+        catch (Exception error)
+        {
+            return error;
+        }
+    }
+}
