@@ -86,6 +86,10 @@ internal static class CommonOptions
 
     public static Option<bool> SkipBadImages { get; } = new("--skip-bad-images") { Description = "Leave out images that cannot be read, and count them." };
 
+    public static Option<string?> Cache { get; } = NotEmpty(new Option<string?>("--cache") { Description = "Folder that keeps decoded images, so that later passes and runs decode nothing." });
+
+    public static Option<bool> ReducedJpeg { get; } = new("--reduced-jpeg") { Description = "Decode large JPEGs at a fraction of their size: faster, not to the bit what Pillow gives." };
+
     public static Option<bool> Overwrite { get; } = new("--overwrite") { Description = "Replace what a run with other settings left in --save." };
 
     /// <summary>The folder or file that <see cref="Model"/> names; a published model is fetched first where the cache lacks it.</summary>

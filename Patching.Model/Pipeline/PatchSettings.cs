@@ -76,6 +76,12 @@ public sealed record PatchSettings
     /// <summary>Leave out images that cannot be read, and count them.</summary>
     public bool SkipBadImages { get; init; }
 
+    /// <summary>Folder that keeps decoded images between passes and runs; null keeps none.</summary>
+    public string? Cache { get; init; }
+
+    /// <summary>Decode large JPEGs at a fraction of their size.</summary>
+    public bool ReducedJpeg { get; init; }
+
     /// <summary>Replace results of a run with other settings in <see cref="Save"/>.</summary>
     public bool Overwrite { get; init; }
 
@@ -100,6 +106,7 @@ public sealed record PatchSettings
         Recipe(0, "", "", TowerPrecision.Float32).CheckNumbers();
         if (Workers is < 1 or > MostThreads) throw new InputException($"--workers {Workers}: must be between 1 and {MostThreads}");
         if (Save is not null) CheckFolder("--save", Save);
+        if (Cache is not null) CheckFolder("--cache", Cache);
         if (ResultsDb is null) return;
         if (Directory.Exists(ResultsDb)) throw new InputException($"--results-db {ResultsDb}: is a folder; name a file");
         if (ResultsDb.Length == 0) throw new InputException("--results-db: the name is empty");
@@ -126,6 +133,7 @@ public sealed record PatchSettings
         WarmupLength = WarmupLength ?? DefaultWarmupLength,
         ClipNorm = ClipNorm,
         Seed = Seed,
+        ReducedJpeg = ReducedJpeg,
         Precision = precision,
     };
 

@@ -53,6 +53,10 @@ public sealed record FinetuneSettings
     /// <summary>Decides the order of the images and their crops.</summary>
     public int Seed { get; init; }
 
+    /// <summary>Decode large JPEGs at a fraction of their size.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool ReducedJpeg { get; init; }
+
     /// <summary>Arithmetic of forward and backward.</summary>
     public TowerPrecision Precision { get; init; }
 

@@ -10,6 +10,9 @@ namespace Patching.Model.Data;
 /// <param name="ImageSize">Side of the model's square input in pixels.</param>
 public sealed record BatchOptions(int BatchSize, int ImageSize)
 {
+    // What is left of the picture is still shrunk at least by this, which hides nearly all of what reducing does to it.
+    private const int ReducedJpegMargin = 2;
+
     /// <summary>Threads that decode and preprocess, at least 1; by default one per processor.</summary>
     public int Workers { get; init; } = Environment.ProcessorCount;
 
@@ -22,8 +25,17 @@ public sealed record BatchOptions(int BatchSize, int ImageSize)
     /// <summary>How images for evaluation become squares; training crops are squares already.</summary>
     public ResizeMode Resize { get; init; }
 
+    /// <summary>
+    /// Whether large JPEGs are decoded at a fraction of their size (<see cref="ImageDecoder.DecodeReduced"/>): faster, and not to the bit
+    /// what Pillow gives. docs/data-pipeline.md says how far off.
+    /// </summary>
+    public bool ReducedJpeg { get; init; }
+
     /// <summary>Whether unreadable images are left out and listed instead of ending the run.</summary>
     public bool SkipBadImages { get; init; }
+
+    /// <summary>Sides that are enough for a reduced JPEG; null where all are decoded whole.</summary>
+    internal int? Enough => ReducedJpeg ? ReducedJpegMargin * ImageSize : null;
 
     /// <summary>Refuses impossible numbers.</summary>
     /// <exception cref="InputException">A batch does not fit into one array.</exception>

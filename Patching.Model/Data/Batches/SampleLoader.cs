@@ -11,6 +11,8 @@ internal sealed class SampleLoader
     private readonly ImageDataset dataset;
     private readonly ImagePreprocessor preprocessor;
     private readonly TrainingCrop crop;
+    private readonly CacheContent square;
+    private readonly int? enough;
     private readonly long? cropSeed;
     private readonly int epoch;
 
@@ -24,6 +26,8 @@ internal sealed class SampleLoader
         this.dataset = dataset;
         this.cropSeed = cropSeed;
         this.epoch = epoch;
+        square = CacheContent.ForEvaluation(options);
+        enough = options.Enough;
         preprocessor = new ImagePreprocessor(options.ImageSize, options.Resize);
         crop = new TrainingCrop(options.ImageSize);
     }
@@ -34,7 +38,8 @@ internal sealed class SampleLoader
     {
         try
         {
-            RgbImage image = dataset.Load(index);
+            if (cropSeed is null && dataset is CachedDataset cached && cached.TryCopySquare(index, square, destination)) return null;
+            RgbImage image = enough is { } sides ? dataset.LoadReduced(index, sides) : dataset.Load(index);
             if (cropSeed is { } seed)
             {
                 SampleRandom random = SampleRandom.ForSample(seed, epoch, index);
