@@ -86,6 +86,14 @@ internal static class CommonOptions
 
     public static Option<bool> SkipBadImages { get; } = new("--skip-bad-images") { Description = "Leave out images that cannot be read, and count them." };
 
+    public static Option<int?> Shots { get; } = new("--shots")
+    {
+        Description = "Train on so many images of every class, chosen by --seed; on all if not given.",
+        CustomParser = result => Parse<int>("--shots", result.Tokens[0].Value, result),
+    };
+
+    public static Option<bool> Balanced { get; } = new("--balanced") { Description = "Train on every class equally often, whatever its number of images." };
+
     public static Option<string?> Cache { get; } = NotEmpty(new Option<string?>("--cache") { Description = "Folder that keeps decoded images, so that later passes and runs decode nothing." });
 
     public static Option<bool> ReducedJpeg { get; } = new("--reduced-jpeg") { Description = "Decode large JPEGs at a fraction of their size: faster, not to the bit what Pillow gives." };

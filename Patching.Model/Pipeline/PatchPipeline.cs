@@ -37,6 +37,7 @@ public sealed class PatchPipeline : IDisposable
             Workers = settings.Workers,
             SkipBadImages = settings.SkipBadImages,
             ReducedJpeg = settings.ReducedJpeg,
+            Balanced = settings.Balanced,
         };
         cache = settings.Cache is null ? null : new ImageCache(settings.Cache, events.Note, events.Progress);
     }
@@ -49,7 +50,7 @@ public sealed class PatchPipeline : IDisposable
     public IReadOnlyList<ResultRecord> Patch(CancellationToken cancellation)
     {
         // Everything that can be wrong with the data is found before the first step is computed.
-        ImageDataset? training = settings.Load is null ? Open(settings.TrainDataset, DatasetSplit.Train) : null;
+        ImageDataset? training = settings.Load is null ? OpenTraining() : null;
         ImageDataset[] evaluated = OpenEvaluated(training, cancellation);
         (ParameterSet finetuned, string recipe, FinetuneSettings? trained) = training is null ? Load(settings.Load!) : Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
@@ -61,7 +62,7 @@ public sealed class PatchPipeline : IDisposable
     /// <summary>Only fine-tunes, and saves the fine-tuned model as alpha 1.</summary>
     public void Finetune(CancellationToken cancellation)
     {
-        ImageDataset training = Open(settings.TrainDataset, DatasetSplit.Train);
+        ImageDataset training = OpenTraining();
         ImageDataset[] evaluated = settings.EvalEveryEpoch ? OpenEvaluated(training, cancellation) : [];
         (ParameterSet finetuned, string recipe, _) = Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
@@ -90,6 +91,12 @@ public sealed class PatchPipeline : IDisposable
         ImageDataset[] evaluated = [.. settings.EvalDatasets.Select(name => Open(name, DatasetSplit.Test))];
         foreach (string note in evaluated.Prepend(training).SelectMany(dataset => dataset?.Notes ?? [])) events.Note?.Invoke(note);
         return cache is null ? evaluated : [.. evaluated.Select(dataset => cache.ForEvaluation(dataset, batches, cancellation))];
+    }
+
+    private ImageDataset OpenTraining()
+    {
+        ImageDataset dataset = Open(settings.TrainDataset, DatasetSplit.Train);
+        return settings.Shots is { } shots ? FewShots.Take(dataset, shots, settings.Seed, events.Note) : dataset;
     }
 
     private ImageDataset Open(string name, DatasetSplit split) => DatasetCatalog.Open(name, split, settings.DataLocation);

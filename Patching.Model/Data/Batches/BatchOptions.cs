@@ -31,6 +31,9 @@ public sealed record BatchOptions(int BatchSize, int ImageSize)
     /// </summary>
     public bool ReducedJpeg { get; init; }
 
+    /// <summary>Whether a training pass visits every class equally often instead of every image once.</summary>
+    public bool Balanced { get; init; }
+
     /// <summary>Whether unreadable images are left out and listed instead of ending the run.</summary>
     public bool SkipBadImages { get; init; }
 

@@ -20,7 +20,7 @@ public sealed class BatchPipeline : IDisposable
 {
     private readonly ImageDataset dataset;
     private readonly BatchOptions options;
-    private readonly int[] order;
+    private readonly EpochOrder order;
     private readonly int imageBytes;
     private readonly SampleLoader loader;
     private readonly BatchRing ring;
@@ -30,7 +30,7 @@ public sealed class BatchPipeline : IDisposable
     private readonly CancellationTokenRegistration cancellationCallback;
 
     private BatchPipeline(
-        ImageDataset dataset, BatchOptions options, int[] order, int firstBatch, long? cropSeed, int epoch, CancellationToken cancellation)
+        ImageDataset dataset, BatchOptions options, EpochOrder order, int firstBatch, long? cropSeed, int epoch, CancellationToken cancellation)
     {
         options.Check();
         this.dataset = dataset;
@@ -38,12 +38,13 @@ public sealed class BatchPipeline : IDisposable
         this.order = order;
         this.cancellation = cancellation;
         imageBytes = options.ImageSize * options.ImageSize * 3;
-        BatchCount = CountBatches(order.Length, options.BatchSize);
+        int images = order.Indices.Length;
+        BatchCount = CountBatches(images, options.BatchSize);
         ArgumentOutOfRangeException.ThrowIfNegative(firstBatch);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(firstBatch, BatchCount);
         loader = new SampleLoader(dataset, options, cropSeed, epoch);
-        ring = new BatchRing(options, order.Length, BatchCount, firstBatch, imageBytes);
-        workers = new Thread[Math.Min(options.Workers, order.Length - Math.Min(order.Length, firstBatch * options.BatchSize))];
+        ring = new BatchRing(options, images, BatchCount, firstBatch, imageBytes);
+        workers = new Thread[Math.Min(options.Workers, images - Math.Min(images, firstBatch * options.BatchSize))];
         for (int i = 0; i < workers.Length; i++)
         {
             workers[i] = new Thread(Work) { IsBackground = true, Name = string.Create(CultureInfo.InvariantCulture, $"image worker {i}") };
@@ -75,8 +76,9 @@ public sealed class BatchPipeline : IDisposable
         new(dataset, options, EpochOrder.OfEvaluation(dataset), 0, null, 0, cancellation);
 
     /// <summary>
-    /// All images once, in the order of <see cref="EpochOrder.OfTraining"/>, each with the random crop of (seed, epoch, index). A pass
-    /// that begins at a later batch gives the same batches as a whole one from there on.
+    /// All images once in a random order (<see cref="TorchPermutation.ForEpoch"/>), or every class equally often
+    /// (<see cref="BatchOptions.Balanced"/>), each with the random crop of (seed, epoch, index). A pass that begins at a later batch gives
+    /// the same batches as a whole one from there on.
     /// </summary>
     /// <param name="dataset">Images.</param>
     /// <param name="options">Batch size and resources.</param>
@@ -86,7 +88,10 @@ public sealed class BatchPipeline : IDisposable
     /// <param name="cancellation">Ends the pass; <see cref="Next"/> then throws.</param>
     public static BatchPipeline ForTraining(
         ImageDataset dataset, BatchOptions options, long seed, int epoch, int firstBatch = 0, CancellationToken cancellation = default) =>
-        new(dataset, options, EpochOrder.OfTraining(dataset, seed, epoch), firstBatch, seed, epoch, cancellation);
+        new(
+            dataset, options,
+            options.Balanced ? EpochOrder.OfBalancedTraining(dataset, seed, epoch) : EpochOrder.OfTraining(dataset, seed, epoch),
+            firstBatch, seed, epoch, cancellation);
 
     /// <summary>Waits for the next batch that has images; null after the last one.</summary>
     /// <exception cref="InputException">An image of this batch is unreadable (the first one in the order of the pass; the message names
@@ -116,7 +121,7 @@ public sealed class BatchPipeline : IDisposable
     // Moves the images that could be read together and lists the others; null if none is left.
     private ImageBatch? Pack(FinishedBatch finished)
     {
-        ReadOnlySpan<int> indices = order.AsSpan(finished.Batch * options.BatchSize, finished.Count);
+        ReadOnlySpan<int> indices = order.Indices.AsSpan(finished.Batch * options.BatchSize, finished.Count);
         List<int> kept = new(finished.Count);
         for (int i = 0; i < finished.Count; i++)
         {
@@ -152,8 +157,8 @@ public sealed class BatchPipeline : IDisposable
             {
                 for (int place = claim.From; place < claim.To && !ring.Stopped; place++)
                 {
-                    int index = order[(claim.Batch * options.BatchSize) + place];
-                    claim.Slot.SetError(place, loader.TryLoad(index, claim.Slot.Image(place, imageBytes)));
+                    int at = (claim.Batch * options.BatchSize) + place;
+                    claim.Slot.SetError(place, loader.TryLoad(order.Indices[at], order.Repeat(at), claim.Slot.Image(place, imageBytes)));
                 }
                 if (!ring.Stopped) ring.Report(claim);
             }

@@ -4,7 +4,7 @@ namespace Patching.Model.Data;
 
 /// <summary>
 /// From an image of a data set to the square of bytes that the model reads: decoded, then resized and cropped, for evaluation always in the
-/// same way, for training by the random crop of (seed, epoch, index). Safe for use by several threads.
+/// same way, for training by a random crop. Safe for use by several threads.
 /// </summary>
 internal sealed class SampleLoader
 {
@@ -32,9 +32,14 @@ internal sealed class SampleLoader
         crop = new TrainingCrop(options.ImageSize);
     }
 
-    /// <summary>Writes the square of one image. Returns what went wrong, if anything did: whoever reads the pass meets errors in its order,
-    /// whichever thread was first.</summary>
-    public Exception? TryLoad(int index, Span<byte> destination)
+    /// <summary>
+    /// Writes the square of one image. Returns what went wrong, if anything did: whoever reads the pass meets errors in its order, whichever
+    /// thread was first.
+    /// </summary>
+    /// <param name="index">The image.</param>
+    /// <param name="repeat">How often it has come before in this pass; every time it is cropped in another way.</param>
+    /// <param name="destination">The square's bytes.</param>
+    public Exception? TryLoad(int index, int repeat, Span<byte> destination)
     {
         try
         {
@@ -42,7 +47,7 @@ internal sealed class SampleLoader
             RgbImage image = enough is { } sides ? dataset.LoadReduced(index, sides) : dataset.Load(index);
             if (cropSeed is { } seed)
             {
-                SampleRandom random = SampleRandom.ForSample(seed, epoch, index);
+                SampleRandom random = SampleRandom.ForSample(seed, epoch, index + (long)repeat * dataset.Count);
                 crop.Apply(image, ref random, destination);
             }
             else
