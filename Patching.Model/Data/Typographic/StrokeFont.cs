@@ -19,7 +19,7 @@ internal sealed record StrokeGlyph(IReadOnlyList<StrokeSegment> Segments, float 
 /// <remarks>
 /// A glyph is a list of strokes, a stroke a list of points, two digits each: x, then y. A plain stroke joins its points by straight lines.
 /// In one that begins with <c>~</c> only the first and last points lie on the curve; those between are the control points of a quadratic
-/// B-spline. In angular letters these, too, are joined by straight lines.
+/// B-spline, whose arcs are drawn as a few straight pieces: enough to look round, or so few that the letters look angular.
 /// </remarks>
 internal sealed class StrokeFont
 {
@@ -32,7 +32,7 @@ internal sealed class StrokeFont
     /// <summary>Width of a space.</summary>
     public const float SpaceWidth = 2;
 
-    private const int PiecesPerArc = 6;
+    private const int RoundPieces = 6, AngularPieces = 2;
 
     private static readonly Dictionary<char, string> Strokes = new()
     {
@@ -58,13 +58,13 @@ internal sealed class StrokeFont
 
     private readonly Dictionary<char, StrokeGlyph> glyphs;
 
-    private StrokeFont(bool angular) => glyphs = Strokes.ToDictionary(entry => entry.Key, entry => Draw(entry.Value, angular));
+    private StrokeFont(int piecesPerArc) => glyphs = Strokes.ToDictionary(entry => entry.Key, entry => Draw(entry.Value, piecesPerArc));
 
     /// <summary>Letters with round arcs.</summary>
-    public static StrokeFont Round { get; } = new(angular: false);
+    public static StrokeFont Round { get; } = new(RoundPieces);
 
-    /// <summary>Letters of straight lines only.</summary>
-    public static StrokeFont Angular { get; } = new(angular: true);
+    /// <summary>Letters with corners.</summary>
+    public static StrokeFont Angular { get; } = new(AngularPieces);
 
     /// <summary>Whether every character of a text has a glyph or is a space.</summary>
     public static bool CanWrite(string text) => text.All(letter => letter == ' ' || Strokes.ContainsKey(letter));
@@ -73,13 +73,13 @@ internal sealed class StrokeFont
     /// <exception cref="KeyNotFoundException">There is none.</exception>
     public StrokeGlyph? Glyph(char letter) => letter == ' ' ? null : glyphs[letter];
 
-    private static StrokeGlyph Draw(string description, bool angular)
+    private static StrokeGlyph Draw(string description, int piecesPerArc)
     {
         List<StrokeSegment> segments = [];
         foreach (string stroke in description.Split('|'))
         {
             Vector2[] points = [.. stroke.TrimStart('~').Split(' ').Select(point => new Vector2(point[0] - '0', point[1] - '0'))];
-            if (stroke[0] == '~' && !angular) points = Spline(points);
+            if (stroke[0] == '~') points = Spline(points, piecesPerArc);
             if (points.Length == 1) segments.Add(new StrokeSegment(points[0], points[0]));
             for (int i = 1; i < points.Length; i++) segments.Add(new StrokeSegment(points[i - 1], points[i]));
         }
@@ -90,16 +90,16 @@ internal sealed class StrokeFont
     }
 
     // A quadratic arc per control point; neighbours meet in the middle between theirs.
-    private static Vector2[] Spline(Vector2[] points)
+    private static Vector2[] Spline(Vector2[] points, int piecesPerArc)
     {
         List<Vector2> curve = [points[0]];
         for (int i = 1; i < points.Length - 1; i++)
         {
             Vector2 from = curve[^1], control = points[i];
             Vector2 to = i == points.Length - 2 ? points[^1] : (control + points[i + 1]) / 2;
-            for (int piece = 1; piece <= PiecesPerArc; piece++)
+            for (int piece = 1; piece <= piecesPerArc; piece++)
             {
-                float t = piece / (float)PiecesPerArc;
+                float t = piece / (float)piecesPerArc;
                 curve.Add(Vector2.Lerp(Vector2.Lerp(from, control, t), Vector2.Lerp(control, to, t), t));
             }
         }
