@@ -33,9 +33,9 @@ internal static class CommonOptions
 
     public static Option<int> Threads { get; } = Number("--threads", "Threads that compute on the CPU; 0 is all cores.", 0);
 
-    public static Option<string> TrainDataset { get; } = new("--train-dataset") { Description = "Patching task: a data set's name or folder:PATH.", Required = true };
+    public static Option<string> TrainDataset { get; } = new("--train-dataset") { Description = "Patching task: a data set's name (patching data list), folder:PATH, csv:FILE, typographic:PATH or manifest:FILE.", Required = true };
 
-    public static Option<string?> EvalDatasets { get; } = new("--eval-datasets") { Description = "Data sets to evaluate, separated by commas." };
+    public static Option<string?> EvalDatasets { get; } = new("--eval-datasets") { Description = "Data sets to evaluate, separated by commas; named as for --train-dataset." };
 
     public static Option<string> DataLocation { get; } = new("--data-location")
     {

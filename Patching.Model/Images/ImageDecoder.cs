@@ -29,10 +29,19 @@ public static class ImageDecoder
     /// <param name="enough">Least width and height that will do, at least 1.</param>
     /// <param name="maxPixels">Greatest width times height, of the whole image, that will be decoded.</param>
     /// <exception cref="InputException">The file cannot be read or decoded.</exception>
-    public static RgbImage DecodeReduced(string path, int enough, long maxPixels = DefaultMaxPixels)
+    public static RgbImage DecodeReduced(string path, int enough, long maxPixels = DefaultMaxPixels) =>
+        DecodeReduced(ReadFile(path), path, enough, maxPixels);
+
+    /// <summary>The same with the bytes of a file.</summary>
+    /// <param name="bytes">The whole file.</param>
+    /// <param name="name">What errors call the image.</param>
+    /// <param name="enough">Least width and height that will do, at least 1.</param>
+    /// <param name="maxPixels">Greatest width times height, of the whole image, that will be decoded.</param>
+    /// <exception cref="InputException">The bytes are no usable image.</exception>
+    public static RgbImage DecodeReduced(ReadOnlySpan<byte> bytes, string name, int enough, long maxPixels = DefaultMaxPixels)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(enough);
-        return Decode(ReadFile(path), path, maxPixels, enough);
+        return Decode(bytes, name, maxPixels, enough);
     }
 
     private static byte[] ReadFile(string path)

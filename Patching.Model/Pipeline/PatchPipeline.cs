@@ -213,6 +213,8 @@ public sealed class PatchPipeline : IDisposable
         Correct = score.Correct,
         Count = score.Count,
         Skipped = score.Skipped,
+        Misled = score.Misled,
+        Manifest = score.Manifest,
         HeadKey = headKey,
         Epoch = epoch,
         Finetune = recipe,

@@ -54,7 +54,7 @@ public sealed class PretrainPipeline
     /// <summary>Every text that stands for each label.</summary>
     private static string[][] Texts(ImageDataset dataset) => dataset is CaptionDataset
         ? [.. dataset.ClassNames.Select(caption => new[] { caption })]
-        : [.. dataset.ClassNames.Select(ZeroShotPrompts.For(dataset.Name).Fill)];
+        : [.. dataset.ClassNames.Select(name => ZeroShotPrompts.Fill(dataset.Templates, name))];
 
     private static int[][][] Tokenized(string[][] texts, ClipTokenizer tokenizer, int contextLength) =>
         [.. texts.Select(ofLabel => ofLabel.Select(text => tokenizer.Tokenize(text, contextLength)).ToArray())];

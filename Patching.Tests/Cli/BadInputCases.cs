@@ -115,7 +115,7 @@ internal static class BadInputCases
     {
         yield return new("unknown data set", "MNIST?", world => Replace(world.Patch(), "--train-dataset", "MNITS"));
         yield return new("one of two data sets unknown", "Imagenat", world => Replace(world.Patch(), "--eval-datasets", world.Dataset + ",Imagenat"));
-        yield return new("data set that is not there", "{root}/data/MNIST", world => Replace(world.Patch("--data-location", world["data"]), "--train-dataset", "MNIST"));
+        yield return new("data set that is not there", "MNIST: nothing of it is in {root}/data", world => Replace(world.Patch("--data-location", world["data"]), "--train-dataset", "MNIST"));
         yield return new("folder: without a path", "folder:", world => Replace(world.Patch(), "--train-dataset", "folder:"));
         yield return new("folder that does not exist", "{root}/nothing", world => Replace(world.Patch(), "--train-dataset", "folder:" + world["nothing"]));
         yield return new("folder that is empty", "{root}/nothing", world =>

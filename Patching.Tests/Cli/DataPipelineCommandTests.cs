@@ -70,5 +70,17 @@ internal sealed class DataPipelineCommandTests
         Assert.That(folders, Is.EquivalentTo(new[] { "train", "test" }));
     }
 
+    [Test]
+    public void TypographicPicturesAreTrainedAndEvaluatedOn()
+    {
+        TinyWorld.Do("data", "typographic", "--from", world.Dataset, "--out", world["attacks"], "--side", "32", "--split", "both");
+        string attacks = "typographic:" + world["attacks"];
+        Outcome outcome = TinyWorld.Do(
+            "patch", "--model", world.Model, "--train-dataset", attacks, "--eval-datasets", attacks, "--epochs", "1", "--lr", "0.01", "--warmup_length", "0",
+            "--batch-size", "4", "--alpha", "0", "1", "--device", "cpu", "--threads", "2", "--workers", "2");
+        Assert.That(outcome.Error, Does.Contain($"fine-tune: {TinyWorld.TrainImages / 4}/{TinyWorld.TrainImages / 4} steps"));
+        Assert.That(outcome.Output, Does.Contain($"/{TinyWorld.TestImages})"));
+    }
+
     private Dictionary<string, DateTime> Times() => Directory.GetFiles(Cache).ToDictionary(file => file, File.GetLastWriteTimeUtc);
 }

@@ -25,13 +25,13 @@ internal sealed record CacheContent(int? Side, ResizeMode Resize, int? Enough)
         CultureInfo.InvariantCulture, $"{(Side is { } side ? $"{side}-{Resize.ToString().ToLowerInvariant()}" : "whole")}{(Enough is { } enough ? $"-from{enough}" : "")}");
 
     /// <summary>
-    /// SHA-256 over all that decides the bytes: this content, the format's version and, image by image, where it comes from and the size and
-    /// time of its file.
+    /// SHA-256 over all that decides the bytes: this content, the format's version, the manifest where there is one and, image by image, where
+    /// it comes from and the size and time of its file.
     /// </summary>
     public byte[] Key(ImageDataset dataset)
     {
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        Append(hash, string.Create(CultureInfo.InvariantCulture, $"{CacheFile.Version} {Name} {dataset.Count}"));
+        Append(hash, string.Create(CultureInfo.InvariantCulture, $"{CacheFile.Version} {Name} {dataset.Count} {dataset.ManifestSha256}"));
         string? lastFile = null, state = null;
         for (int i = 0; i < dataset.Count; i++)
         {

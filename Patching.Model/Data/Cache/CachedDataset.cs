@@ -28,6 +28,12 @@ internal sealed class CachedDataset : ImageDataset, IDisposable
     /// <inheritdoc/>
     public override IReadOnlyList<string> Notes => source.Notes;
 
+    /// <inheritdoc/>
+    public override IReadOnlyList<string> Templates => source.Templates;
+
+    /// <inheritdoc/>
+    public override string? ManifestSha256 => source.ManifestSha256;
+
     /// <summary>The cache's file.</summary>
     public string CachePath => file.Path;
 
@@ -42,6 +48,15 @@ internal sealed class CachedDataset : ImageDataset, IDisposable
 
     /// <inheritdoc/>
     public override RgbImage LoadReduced(int index, int enough) => Whole(index, enough) ?? source.LoadReduced(index, enough);
+
+    /// <inheritdoc/>
+    public override int? WrittenLabel(int index) => source.WrittenLabel(index);
+
+    /// <inheritdoc/>
+    public override StoredImage Stored(int index) => source.Stored(index);
+
+    /// <inheritdoc/>
+    public override string StoredPath(int index) => source.StoredPath(index);
 
     /// <inheritdoc/>
     public override string SourceFile(int index) => source.SourceFile(index);

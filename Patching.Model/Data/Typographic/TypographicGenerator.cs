@@ -5,7 +5,7 @@ namespace Patching.Model.Data;
 
 /// <summary>
 /// Makes typographic attacks: the name of a wrong class, written on an image in a random style (Goh et al. 2021, "Multimodal neurons in
-/// artificial neural networks"; patched in Ilharco et al. 2022, section 6). Pictures are squares, cut as evaluation cuts them, so that the
+/// artificial neural networks"; patched in Ilharco et al. 2022). Pictures are squares, cut as evaluation cuts them, so that the
 /// whole word is seen; <c>label=CLASS_text=WORD#17.png</c> says what they show. The same seed gives the same files.
 /// </summary>
 public static class TypographicGenerator
@@ -38,7 +38,7 @@ public static class TypographicGenerator
                 DrawAll(datasets[i], chosen[i], words, folder, (int)settings.Splits[i], settings, () => progress?.Invoke("typographic", ++done, total), cancellation);
             }
             File.WriteAllLines(Path.Combine(temporary, "classes.txt"), words);
-            File.WriteAllLines(Path.Combine(temporary, "templates.txt"), ZeroShotPrompts.For(datasets[0].Name).Templates);
+            File.WriteAllLines(Path.Combine(temporary, "templates.txt"), datasets[0].Templates);
             if (Directory.Exists(target)) Directory.Delete(target);
             Directory.Move(temporary, target);
             return (int)total;
