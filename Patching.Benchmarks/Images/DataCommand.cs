@@ -61,7 +61,9 @@ internal static class DataCommand
         text.AppendLine(F($"- date: {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC, {(Environment.TickCount64 - start) / 1000} s"));
         text.AppendLine(F($"- processor: {HostReport.Processor()}, {Environment.ProcessorCount} cores; resampling with {WeightedSum.Best}"));
         text.AppendLine(F($"- peer: {Versions(peer)}"));
-        text.AppendLine(F($"- images: {options.Photos.Count} JPEGs, {options.Photos.Average(photo => new FileInfo(photo).Length) / 1000:F0} kB on average, to {Size} x {Size}; files in the system's cache"));
+        double bytes = options.Photos.Average(photo => new FileInfo(photo).Length);
+        text.AppendLine(F(
+            $"- images: {options.Photos.Count} JPEGs, {bytes / 1000:F0} kB on average, to {Size} x {Size}; files in the system's cache"));
         text.AppendLine(F($"- median of {options.Rounds} rounds (slowest to fastest), engines taking turns; load average before {before}"));
         if (!double.IsNaN(busy)) text.AppendLine(Others(busy, own, start));
         text.AppendLine(F($"- squares of ours and of Pillow: {bits}"));
@@ -76,7 +78,8 @@ internal static class DataCommand
         text.AppendLine().AppendLine(F($"## {char.ToUpperInvariant(contest.Title[0])}{contest.Title[1..]}")).AppendLine();
         text.AppendLine("| | images/s | slowest | fastest | images/s and core | share of the floor | patching is x times as fast |");
         text.AppendLine("|---|---:|---:|---:|---:|---:|---:|");
-        double ours = contest.Entrants[0].Median, floor = contest.Entrants.FirstOrDefault(entrant => entrant.Kind == EntrantKind.Floor)?.Median ?? double.NaN;
+        double ours = contest.Entrants[0].Median;
+        double floor = contest.Entrants.FirstOrDefault(entrant => entrant.Kind == EntrantKind.Floor)?.Median ?? double.NaN;
         foreach (Entrant entrant in contest.Entrants)
         {
             if (entrant.Failure is not null)
@@ -94,7 +97,8 @@ internal static class DataCommand
     private static void Append(StringBuilder text, ReducedJpegs[] reduced)
     {
         text.AppendLine().AppendLine("## --reduced-jpeg on large pictures (mosaics of the photos), one core").AppendLine();
-        text.AppendLine("| picture | whole, images/s | reduced, images/s | times as fast | mean difference, levels | differ by more than 4 levels | largest difference |");
+        text.Append("| picture | whole, images/s | reduced, images/s | times as fast | mean difference, levels |");
+        text.AppendLine(" differ by more than 4 levels | largest difference |");
         text.AppendLine("|---|---:|---:|---:|---:|---:|---:|");
         foreach (ReducedJpegs row in reduced)
         {
@@ -123,7 +127,8 @@ internal static class DataCommand
     private static string Others(double busyBefore, double ownBefore, long start)
     {
         double seconds = (Environment.TickCount64 - start) / 1000.0, capacity = seconds * Environment.ProcessorCount;
-        return F($"- all processes together, peers included, used {(LoadMeter.BusySeconds - busyBefore) / capacity:P0} of the machine, this one {(OwnSeconds() - ownBefore) / capacity:P0}");
+        double busy = (LoadMeter.BusySeconds - busyBefore) / capacity, own = (OwnSeconds() - ownBefore) / capacity;
+        return F($"- all processes together, peers included, used {busy:P0} of the machine, this one {own:P0}");
     }
 
     private static double OwnSeconds() => Environment.CpuUsage.TotalTime.TotalSeconds;

@@ -42,7 +42,7 @@ internal sealed unsafe class OneCore
     {
         List<Entrant> entrants =
         [
-            .. new[] { WeightedSum.Best }.Concat(Enum.GetValues<WeightedSum.Instructions>().Where(WeightedSum.IsSupported).Reverse()).Distinct()
+            .. Enum.GetValues<WeightedSum.Instructions>().Where(WeightedSum.IsSupported).Reverse()
                 .Select(set => Entrant.Of($"patching, {set}", EntrantKind.Ours, () => Resample(new BicubicResampler(set)))),
             Entrant.Of("floor: the weighted sums alone, in the first-level cache", EntrantKind.Floor, SumsOnly),
             Entrant.Of("Pillow", peer, Job("resize")),
@@ -61,7 +61,8 @@ internal sealed unsafe class OneCore
         Entrant.Of("Pillow", peer, Job("both")),
     ]);
 
-    private JsonObject Job(string work) => new() { ["work"] = work, ["size"] = size, ["files"] = new JsonArray([.. files.Select(file => (JsonNode)file)]) };
+    private JsonObject Job(string work) =>
+        new() { ["work"] = work, ["size"] = size, ["files"] = new JsonArray([.. files.Select(file => (JsonNode)file)]) };
 
     private void DecodeOnly()
     {
@@ -71,7 +72,8 @@ internal sealed unsafe class OneCore
             {
                 using SKData data = SKData.Create((IntPtr)bytes, file.Length);
                 using SKCodec codec = SKCodec.Create(data);
-                codec.GetPixels(new SKImageInfo(codec.Info.Width, codec.Info.Height, SKColorType.Rgba8888, SKAlphaType.Unpremul), (IntPtr)pixels);
+                SKImageInfo info = new(codec.Info.Width, codec.Info.Height, SKColorType.Rgba8888, SKAlphaType.Unpremul);
+                codec.GetPixels(info, (IntPtr)pixels);
             }
         }
     }
@@ -93,18 +95,25 @@ internal sealed unsafe class OneCore
         {
             (ResampleAxis columns, ResampleAxis rows) = Axes(image);
             BicubicWeights horizontal = new(columns), vertical = new(rows);
-            int tiles = (vertical.EndSource - vertical.FirstSource + 15) / 16, blocks = (3 * size + WeightedSum.BlockBytes - 1) / WeightedSum.BlockBytes;
+            int tiles = (vertical.EndSource - vertical.FirstSource + 15) / 16;
+            int blocks = (3 * size + WeightedSum.BlockBytes - 1) / WeightedSum.BlockBytes;
             fixed (byte* from = source, to = target)
             {
                 for (int i = 0; i < size; i++)
                 {
-                    fixed (int* h = horizontal.Of(i), v = vertical.Of(i))
-                    {
-                        for (int tile = 0; tile < tiles; tile++) WeightedSum.Block(WeightedSum.Best, to, from, WeightedSum.BlockBytes, h, horizontal.Of(i).Length);
-                        for (int block = 0; block < blocks; block++) WeightedSum.Block(WeightedSum.Best, to, from, WeightedSum.BlockBytes, v, vertical.Of(i).Length);
-                    }
+                    Sums(tiles, to, from, horizontal.Of(i));
+                    Sums(blocks, to, from, vertical.Of(i));
                 }
             }
+        }
+    }
+
+    private static void Sums(int blocks, byte* to, byte* from, ReadOnlySpan<int> weights)
+    {
+        fixed (int* w = weights)
+        {
+            for (int block = 0; block < blocks; block++)
+                WeightedSum.Block(WeightedSum.Best, to, from, WeightedSum.BlockBytes, w, weights.Length);
         }
     }
 

@@ -4,8 +4,8 @@ namespace Patching.Model.Data;
 public static class FewShots
 {
     /// <summary>
-    /// At most <paramref name="shots"/> images of every class: those that come first in <see cref="TorchPermutation"/>'s order for the seed,
-    /// so that fewer shots are a part of more shots with the same seed. Labels are as the data set has them.
+    /// At most <paramref name="shots"/> images of every class: those that come first in <see cref="TorchPermutation"/>'s order for the
+    /// seed, so that fewer shots are a part of more shots with the same seed. Labels are as the data set has them.
     /// </summary>
     /// <param name="dataset">The whole.</param>
     /// <param name="shots">Images per class, at least 1.</param>
@@ -25,7 +25,9 @@ public static class FewShots
         chosen.Sort();
         int[] few = [.. Enumerable.Range(0, taken.Length).Where(label => taken[label] < shots)];
         if (few.Length > 0)
-            note?.Invoke($"{dataset.Name}: {few.Length} classes have fewer than {shots} images, '{dataset.ClassNames[few[0]]}' has {taken[few[0]]}; all of them are taken");
+            note?.Invoke(
+                $"{dataset.Name}: {few.Length} classes have fewer than {shots} images, "
+                + $"'{dataset.ClassNames[few[0]]}' has {taken[few[0]]}; all of them are taken");
         return new SubsetDataset(dataset.Name, dataset, [.. chosen]);
     }
 }

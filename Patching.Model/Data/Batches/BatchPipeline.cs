@@ -30,7 +30,8 @@ public sealed class BatchPipeline : IDisposable
     private readonly CancellationTokenRegistration cancellationCallback;
 
     private BatchPipeline(
-        ImageDataset dataset, BatchOptions options, EpochOrder order, int firstBatch, long? cropSeed, int epoch, CancellationToken cancellation)
+        ImageDataset dataset, BatchOptions options, EpochOrder order, int firstBatch, long? cropSeed, int epoch,
+        CancellationToken cancellation)
     {
         options.Check();
         this.dataset = dataset;

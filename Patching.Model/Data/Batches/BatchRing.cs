@@ -62,7 +62,8 @@ internal sealed class BatchRing
             if (stopped || claimBatch >= batchLimit) return null;
 
             BatchSlot slot = slots[claimBatch % slots.Length];
-            if (claimOffset == 0) slot.Begin(claimBatch, Math.Min(options.BatchSize, images - (claimBatch * options.BatchSize)), RentBuffer());
+            if (claimOffset == 0)
+                slot.Begin(claimBatch, Math.Min(options.BatchSize, images - (claimBatch * options.BatchSize)), RentBuffer());
             BatchClaim claim = new(slot, claimBatch, claimOffset, Math.Min(slot.Count, claimOffset + claimLength));
             claimOffset = claim.To;
             if (claimOffset == slot.Count)

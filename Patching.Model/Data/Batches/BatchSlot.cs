@@ -1,8 +1,8 @@
 namespace Patching.Model.Data;
 
 /// <summary>
-/// A batch in work: a place in the <see cref="BatchRing"/>. Pixels and errors are written by the workers outside the ring's lock, each in its
-/// own claim; the rest is guarded by that lock.
+/// A batch in work: a place in the <see cref="BatchRing"/>. Pixels and errors are written by the workers outside the ring's lock, each in
+/// its own claim; the rest is guarded by that lock.
 /// </summary>
 /// <param name="batchSize">Most images of a batch.</param>
 internal sealed class BatchSlot(int batchSize)

@@ -3,8 +3,8 @@ using Patching.Model.Images;
 namespace Patching.Model.Data;
 
 /// <summary>
-/// Which images a pass visits, in which order: a function of the data set and, for training, of seed and epoch only, so that a pass can begin
-/// anywhere.
+/// Which images a pass visits, in which order: a function of the data set and, for training, of seed and epoch only, so that a pass can
+/// begin anywhere.
 /// </summary>
 internal sealed class EpochOrder
 {
@@ -27,7 +27,8 @@ internal sealed class EpochOrder
     }
 
     /// <summary>All images once, in the order of <see cref="TorchPermutation.ForEpoch"/>.</summary>
-    public static EpochOrder OfTraining(ImageDataset dataset, long seed, int epoch) => new(TorchPermutation.ForEpoch(dataset.Count, seed, epoch), null);
+    public static EpochOrder OfTraining(ImageDataset dataset, long seed, int epoch) =>
+        new(TorchPermutation.ForEpoch(dataset.Count, seed, epoch), null);
 
     /// <summary>
     /// As many images as there are, of every class that has any equally many (one more or less where that does not come out even). A class

@@ -33,8 +33,8 @@ internal sealed class SampleLoader
     }
 
     /// <summary>
-    /// Writes the square of one image. Returns what went wrong, if anything did: whoever reads the pass meets errors in its order, whichever
-    /// thread was first.
+    /// Writes the square of one image. Returns what went wrong, if anything did: whoever reads the pass meets errors in its order,
+    /// whichever thread was first.
     /// </summary>
     /// <param name="index">The image.</param>
     /// <param name="repeat">How often it has come before in this pass; every time it is cropped in another way.</param>

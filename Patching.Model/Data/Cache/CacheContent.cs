@@ -21,17 +21,23 @@ internal sealed record CacheContent(int? Side, ResizeMode Resize, int? Enough)
     public static CacheContent ForTraining(BatchOptions options) => new(null, ResizeMode.Shortest, options.Enough);
 
     /// <summary>A short name, part of the file's.</summary>
-    public string Name => string.Create(
-        CultureInfo.InvariantCulture, $"{(Side is { } side ? $"{side}-{Resize.ToString().ToLowerInvariant()}" : "whole")}{(Enough is { } enough ? $"-from{enough}" : "")}");
+    public string Name
+    {
+        get
+        {
+            string square = Side is { } side ? Text($"{side}-{Resize.ToString().ToLowerInvariant()}") : "whole";
+            return Enough is { } enough ? Text($"{square}-from{enough}") : square;
+        }
+    }
 
     /// <summary>
-    /// SHA-256 over all that decides the bytes: this content, the format's version, the manifest where there is one and, image by image, where
-    /// it comes from and the size and time of its file.
+    /// SHA-256 over all that decides the bytes: this content, the format's version, the manifest where there is one and, image by image,
+    /// where it comes from and the size and time of its file.
     /// </summary>
     public byte[] Key(ImageDataset dataset)
     {
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        Append(hash, string.Create(CultureInfo.InvariantCulture, $"{CacheFile.Version} {Name} {dataset.Count} {dataset.ManifestSha256}"));
+        Append(hash, Text($"{CacheFile.Version} {Name} {dataset.Count} {dataset.ManifestSha256}"));
         string? lastFile = null, state = null;
         for (int i = 0; i < dataset.Count; i++)
         {
@@ -48,9 +54,11 @@ internal sealed record CacheContent(int? Side, ResizeMode Resize, int? Enough)
     {
         FileInfo file = new(path);
         return file.Exists
-            ? string.Create(CultureInfo.InvariantCulture, $"{file.FullName} {file.Length} {file.LastWriteTimeUtc.Ticks}")
+            ? Text($"{file.FullName} {file.Length} {file.LastWriteTimeUtc.Ticks}")
             : $"{file.FullName} missing";
     }
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
     private static void Append(IncrementalHash hash, string text) => hash.AppendData(Encoding.UTF8.GetBytes(text + "\0"));
 }

@@ -68,7 +68,8 @@ internal sealed class CacheWriter
         Thread[] threads = new Thread[Math.Min(workers, entries.Length)];
         for (int i = 0; i < threads.Length; i++)
         {
-            threads[i] = new Thread(() => Work(cancellation)) { IsBackground = true, Name = string.Create(CultureInfo.InvariantCulture, $"cache writer {i}") };
+            string name = string.Create(CultureInfo.InvariantCulture, $"cache writer {i}");
+            threads[i] = new Thread(() => Work(cancellation)) { IsBackground = true, Name = name };
             threads[i].Start();
         }
         foreach (Thread thread in threads)
@@ -113,6 +114,7 @@ internal sealed class CacheWriter
         byte[] pixels = preprocessor is null ? image.Pixels : square;
         long offset = Interlocked.Add(ref end, pixels.Length) - pixels.Length;
         RandomAccess.Write(file, pixels, offset);
-        entries[index] = new CacheEntry(offset, preprocessor?.Size ?? image.Width, preprocessor?.Size ?? image.Height, CacheFile.Checksum(pixels));
+        (int width, int height) = preprocessor is null ? (image.Width, image.Height) : (preprocessor.Size, preprocessor.Size);
+        entries[index] = new CacheEntry(offset, width, height, CacheFile.Checksum(pixels));
     }
 }

@@ -4,11 +4,12 @@ namespace Patching.Model.Data;
 
 /// <summary>
 /// A folder that keeps images as the model's passes need them (<c>--cache</c>), a file per data set and preprocessing, so that every pass
-/// after the first decodes nothing. A file that is not of these very images, or damaged, is made again; processes that share the folder wait
-/// for the one that fills a file.
+/// after the first decodes nothing. A file that is not of these very images, or damaged, is made again; processes that share the folder
+/// wait for the one that fills a file.
 /// </summary>
 public sealed class ImageCache : IDisposable
 {
+    private const string Advice = "make room, choose another folder, or leave --cache out";
     private const int KeyDigits = 16;
     private const int MostNameLetters = 48;
     private static readonly TimeSpan RetryInterval = TimeSpan.FromMilliseconds(100);
@@ -48,7 +49,8 @@ public sealed class ImageCache : IDisposable
             if (dataset.Damaged == 0) continue;
             note?.Invoke(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{dataset.CachePath}: {dataset.Damaged} damaged images were decoded again from {dataset.Name}; the file is deleted, the next run makes a new one"));
+                $"{dataset.CachePath}: {dataset.Damaged} damaged images were decoded again from {dataset.Name}; ")
+                + "the file is deleted, the next run makes a new one");
             TryDelete(dataset.CachePath);
         }
         open.Clear();
@@ -63,7 +65,8 @@ public sealed class ImageCache : IDisposable
         return cached;
     }
 
-    private CacheFile OpenFile(string path, ImageDataset dataset, CacheContent content, byte[] key, int workers, CancellationToken cancellation)
+    private CacheFile OpenFile(
+        string path, ImageDataset dataset, CacheContent content, byte[] key, int workers, CancellationToken cancellation)
     {
         try
         {
@@ -73,13 +76,14 @@ public sealed class ImageCache : IDisposable
             // Whoever had the turn before may have filled it.
             if (Existing(path, key, dataset.Count, tell: true) is { } filled) return filled;
             RequireSpace(dataset, content);
-            CacheWriter.Write(path, dataset, content, key, workers, (done, total) => progress?.Invoke($"cache {dataset.Name}", done, total), cancellation);
+            void Report(long done, long total) => progress?.Invoke($"cache {dataset.Name}", done, total);
+            CacheWriter.Write(path, dataset, content, key, workers, Report, cancellation);
             return Existing(path, key, dataset.Count)
                 ?? throw new InputException($"--cache {folder}: {path} was damaged as soon as it was written; is the disk failing?");
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new InputException($"--cache {folder}: cannot be written ({OneLine.Of(error)}); make room, choose another folder, or leave --cache out", error);
+            throw new InputException($"--cache {folder}: cannot be written ({OneLine.Of(error)}); {Advice}", error);
         }
     }
 
@@ -113,11 +117,12 @@ public sealed class ImageCache : IDisposable
     private void RequireSpace(ImageDataset dataset, CacheContent content)
     {
         if (content.Side is not { } side) return;
-        long needed = CacheFile.PixelsAt(dataset.Count) + 3L * side * side * dataset.Count, free = new DriveInfo(Path.GetFullPath(folder)).AvailableFreeSpace;
+        long needed = CacheFile.PixelsAt(dataset.Count) + 3L * side * side * dataset.Count;
+        long free = new DriveInfo(Path.GetFullPath(folder)).AvailableFreeSpace;
         if (needed > free)
             throw new InputException(string.Create(
                 CultureInfo.InvariantCulture,
-                $"--cache {folder}: {dataset.Name} needs {needed >> 20} MiB, the disk has {free >> 20} MiB; make room, choose another folder, or leave --cache out"));
+                $"--cache {folder}: {dataset.Name} needs {needed >> 20} MiB, the disk has {free >> 20} MiB; {Advice}"));
     }
 
     // The end tells paths apart better than the beginning.

@@ -2,7 +2,9 @@ using System.Numerics;
 
 namespace Patching.Model.Data;
 
-/// <summary>A straight piece of a letter's stroke, in units of the font: x to the right, y down, capitals from 0 to 6, descenders to 8.</summary>
+/// <summary>
+/// A straight piece of a letter's stroke, in units of the font: x to the right, y down, capitals from 0 to 6, descenders to 8.
+/// </summary>
 /// <param name="From">One end.</param>
 /// <param name="To">The other; equal to the first for a dot.</param>
 internal readonly record struct StrokeSegment(Vector2 From, Vector2 To);

@@ -20,7 +20,8 @@ public static class TypographicGenerator
     /// <param name="cancellation">Gives up; no folder is left.</param>
     /// <returns>Pictures drawn.</returns>
     /// <exception cref="InputException">A setting is impossible or the data set cannot be used.</exception>
-    public static int Run(TypographicSettings settings, Action<string>? note, Action<string, long, long>? progress, CancellationToken cancellation)
+    public static int Run(
+        TypographicSettings settings, Action<string>? note, Action<string, long, long>? progress, CancellationToken cancellation)
     {
         settings.Check();
         ImageDataset[] datasets = [.. settings.Splits.Select(split => DatasetCatalog.Open(settings.From, split, settings.DataLocation))];
@@ -35,7 +36,8 @@ public static class TypographicGenerator
             for (int i = 0; i < datasets.Length; i++)
             {
                 string folder = Directory.CreateDirectory(Path.Combine(temporary, FolderOf(settings.Splits[i]))).FullName;
-                DrawAll(datasets[i], chosen[i], words, folder, (int)settings.Splits[i], settings, () => progress?.Invoke("typographic", ++done, total), cancellation);
+                void Report() => progress?.Invoke("typographic", ++done, total);
+                DrawAll(datasets[i], chosen[i], words, folder, (int)settings.Splits[i], settings, Report, cancellation);
             }
             File.WriteAllLines(Path.Combine(temporary, "classes.txt"), words);
             File.WriteAllLines(Path.Combine(temporary, "templates.txt"), datasets[0].Templates);
@@ -58,11 +60,16 @@ public static class TypographicGenerator
     // Names that can be written and be part of a file name, each once.
     private static string[] UsableNames(ImageDataset dataset, Action<string>? note)
     {
-        string[] usable = [.. dataset.ClassNames.Distinct(StringComparer.Ordinal).Where(name => name.IndexOfAny(Reserved) < 0 && StrokeFont.CanWrite(name))];
+        bool CanUse(string name) => name.IndexOfAny(Reserved) < 0 && StrokeFont.CanWrite(name);
+        string[] usable = [.. dataset.ClassNames.Distinct(StringComparer.Ordinal).Where(CanUse)];
         string[] others = [.. dataset.ClassNames.Except(usable, StringComparer.Ordinal)];
-        if (usable.Length < 2) throw new InputException($"{dataset.Name}: only {usable.Length} of its class names can be written on images; at least 2 are needed");
+        if (usable.Length < 2)
+            throw new InputException(
+                $"{dataset.Name}: only {usable.Length} of its class names can be written on images; at least 2 are needed");
         if (others.Length > 0)
-            note?.Invoke($"{dataset.Name}: {others.Length} classes are left out because their names cannot be written or be part of a file name, the first is '{others[0]}'");
+            note?.Invoke(
+                $"{dataset.Name}: {others.Length} classes are left out because their names cannot be written or be part of a file name, "
+                + $"the first is '{others[0]}'");
         return usable;
     }
 
@@ -74,12 +81,14 @@ public static class TypographicGenerator
         if (images.Length == 0) throw new InputException($"{dataset.Name}: has no image of a class whose name can be written");
         if (settings.Count == 0 || settings.Count == images.Length) return images;
         if (settings.Count > images.Length)
-            throw new InputException($"--count {settings.Count}: {dataset.Name} has only {images.Length} images to write on; give at most that, or 0 for all");
+            throw new InputException(
+                $"--count {settings.Count}: {dataset.Name} has only {images.Length} images to write on; give at most that, or 0 for all");
         return images[..settings.Count];
     }
 
     private static void DrawAll(
-        ImageDataset dataset, int[] images, string[] words, string folder, int stream, TypographicSettings settings, Action report, CancellationToken cancellation)
+        ImageDataset dataset, int[] images, string[] words, string folder, int stream, TypographicSettings settings, Action report,
+        CancellationToken cancellation)
     {
         ImagePreprocessor square = new(settings.Side);
         ParallelOptions options = new() { MaxDegreeOfParallelism = settings.Workers, CancellationToken = cancellation };

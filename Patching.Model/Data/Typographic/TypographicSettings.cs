@@ -31,7 +31,8 @@ public sealed record TypographicSettings(string From, string DataLocation, strin
     public void Check()
     {
         if (Count < 0) throw new InputException($"--count {Count}: must be 0 (all images) or more");
-        if (Side is < SmallestSide or > LargestSide) throw new InputException($"--side {Side}: must be between {SmallestSide} and {LargestSide}");
+        if (Side is < SmallestSide or > LargestSide)
+            throw new InputException($"--side {Side}: must be between {SmallestSide} and {LargestSide}");
         if (Workers < 1) throw new InputException($"--workers {Workers}: must be 1 or more");
         if (Out.Length == 0) throw new InputException("--out: the name is empty");
         if (File.Exists(Out)) throw new InputException($"--out {Out}: is a file; name a folder that does not exist yet");

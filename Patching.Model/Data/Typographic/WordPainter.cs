@@ -109,7 +109,7 @@ internal static class WordPainter
         }
         float reach = radius + 1;
         (int left, int top) = (Math.Max(0, (int)(least.X - reach)), Math.Max(0, (int)(least.Y - reach)));
-        (int right, int bottom) = (Math.Min(image.Width - 1, (int)(greatest.X + reach)), Math.Min(image.Height - 1, (int)(greatest.Y + reach)));
+        int right = Math.Min(image.Width - 1, (int)(greatest.X + reach)), bottom = Math.Min(image.Height - 1, (int)(greatest.Y + reach));
         for (int y = top; y <= bottom; y++)
         {
             for (int x = left; x <= right; x++)

@@ -14,7 +14,8 @@ namespace Patching.Model.Data;
 /// <param name="Outline">Colour around the letters; null for none.</param>
 /// <param name="Place">Where the word is in the room that its size leaves, from 0 (left, top) to 1.</param>
 internal sealed record WordStyle(
-    StrokeFont Font, float Weight, float Stretch, float Slant, float CapitalHeight, bool Capitals, Vector3 Colour, Vector3? Outline, Vector2 Place)
+    StrokeFont Font, float Weight, float Stretch, float Slant, float CapitalHeight, bool Capitals, Vector3 Colour,
+    Vector3? Outline, Vector2 Place)
 {
     private static readonly Vector3 White = new(255), Black = new(0);
 
