@@ -160,6 +160,15 @@ internal static class CommonOptions
             CustomParser = result => Parse<T>(name, result.Tokens[0].Value, result),
         };
 
+    /// <summary>An option that takes numbers, none if it is not given.</summary>
+    public static Option<double[]> Numbers(string name, string description) => new(name)
+    {
+        Description = description,
+        AllowMultipleArgumentsPerToken = true,
+        Arity = ArgumentArity.OneOrMore,
+        CustomParser = result => [.. result.Tokens.Select(token => Parse<double>(name, token.Value, result))],
+    };
+
     private static T Parse<T>(string name, string text, ArgumentResult result)
         where T : struct, INumber<T>
     {
