@@ -1,3 +1,8 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Patching.Model.Evaluation;
+
 namespace Patching.Model.Choosing;
 
 /// <summary>How alpha is to be chosen.</summary>
@@ -29,7 +34,7 @@ public sealed record ChoiceSettings(ChoiceRule Rule, bool Search, double Resolut
 /// <param name="Dataset">The data set.</param>
 /// <param name="IsPatched">Whether it is a task that is learnt.</param>
 /// <param name="Change">What the chosen model changes about it.</param>
-public sealed record ChoiceTask(string Dataset, bool IsPatched, Evaluation.PairedChange Change);
+public sealed record ChoiceTask(string Dataset, bool IsPatched, PairedChange Change);
 
 /// <summary>What was chosen and how.</summary>
 /// <param name="Rule">The rule in words.</param>
@@ -40,4 +45,23 @@ public sealed record ChoiceTask(string Dataset, bool IsPatched, Evaluation.Paire
 /// <param name="Test">Every task on the test images, which were looked at once, afterwards.</param>
 /// <param name="Holds">Whether the bound holds on the test images, task by task; null where there is no bound.</param>
 public sealed record ChoiceOutcome(
-    string Rule, double Alpha, int Evaluations, int Budget, IReadOnlyList<ChoiceTask> HeldOut, IReadOnlyList<ChoiceTask> Test, bool? Holds);
+    string Rule, double Alpha, int Evaluations, int Budget, IReadOnlyList<ChoiceTask> HeldOut, IReadOnlyList<ChoiceTask> Test, bool? Holds)
+{
+    private static readonly JsonSerializerOptions Format = new()
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        WriteIndented = true,
+    };
+
+    /// <summary>Writes everything as JSON.</summary>
+    /// <param name="path">The file; one that exists is replaced.</param>
+    /// <param name="command">The command line, to be recorded.</param>
+    public void Save(string path, string command)
+    {
+        string temporary = $"{path}.{Guid.NewGuid():N}.tmp";
+        File.WriteAllText(temporary, JsonSerializer.Serialize(new { Command = command, Choice = this }, Format) + "\n");
+        File.Move(temporary, path, overwrite: true);
+    }
+}

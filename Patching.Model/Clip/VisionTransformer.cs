@@ -28,8 +28,14 @@ public sealed class VisionTransformer : IDisposable
     /// <summary>Computes <c>activations.Features</c> [B, E] from <c>activations.Images</c>.</summary>
     public void Forward(VisionParameters weights, VisionActivations activations)
     {
+        PatchEmbedding.Unfold(device, activations.Patches, activations.Images, pixelTable, config.Vision.PatchSize);
+        ForwardUnfolded(weights, activations);
+    }
+
+    /// <summary>The same for images that <see cref="Forward"/> has seen last, under other weights: a forward pass leaves their patches as they are.</summary>
+    public void ForwardUnfolded(VisionParameters weights, VisionActivations activations)
+    {
         VisionActivations a = activations;
-        PatchEmbedding.Unfold(device, a.Patches, a.Images, pixelTable, config.Vision.PatchSize);
         weights.Patch.Forward(device, a.PatchEmbeddings, a.Patches);
         PatchEmbedding.Assemble(device, a.Embedded, a.PatchEmbeddings, weights.ClassToken, weights.Positions, a.Batch);
         LayerNorm.Forward(

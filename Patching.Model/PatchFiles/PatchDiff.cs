@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
 using System.Text;
 using Patching.Model.Clip;
-using Patching.Model.Merging;
 using Patching.Model.Weights;
 
 namespace Patching.Model.PatchFiles;

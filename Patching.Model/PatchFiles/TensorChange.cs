@@ -162,9 +162,9 @@ internal abstract record TensorChange
     {
         public override bool IsExact => false;
 
-        public override void Apply(Span<float> values) => Whole().Apply(values);
+        public override void Apply(Span<float> values) => Product().Apply(values);
 
-        public override void Revert(Span<float> values) => Whole().Revert(values);
+        public override void Revert(Span<float> values) => Product().Revert(values);
 
         public override IEnumerable<SafetensorsTensor> Tensors(ParameterSpec spec) =>
         [
@@ -177,7 +177,7 @@ internal abstract record TensorChange
             writer.Write(RightFactor);
         }
 
-        private RoundedDifference Whole()
+        private RoundedDifference Product()
         {
             float[] product = new float[LeftFactor.Length / Rank * (RightFactor.Length / Rank)];
             LowRankFactors.Multiply(LeftFactor, RightFactor, Rank, product);
