@@ -66,6 +66,7 @@ internal sealed class ChooseAlphaTests
         foreach (string file in Directory.GetFiles(world["things", "test", "blood"])) File.Move(file, Path.Combine(world["things", "test", "sky"], "x" + Path.GetFileName(file)));
         Outcome[] outcomes = [.. Enumerable.Range(0, 4).Select(seed => TinyWorld.Run(Choose(world["r"], ["--max-drop", "5", "--guard", "--alpha", "1", "--seed", $"{seed}", "--overwrite"])))];
         foreach (Outcome outcome in outcomes) Assert.That(outcome.Code, Is.EqualTo(outcome.Error.Contains("guard: ", StringComparison.Ordinal) ? 3 : 0), outcome.Error);
+        Assert.That(outcomes.Select(outcome => outcome.Code), Has.Some.EqualTo(3));
     }
 
     [Test]

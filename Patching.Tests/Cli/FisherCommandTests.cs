@@ -6,13 +6,12 @@ using Patching.Model.Data;
 using Patching.Model.Images;
 using Patching.Model.Merging;
 using Patching.Model.Pipeline;
-using Patching.Tests.Cli;
 using Patching.Tests.Model.Clip;
 
-namespace Patching.Tests.Model.Merging;
+namespace Patching.Tests.Cli;
 
 /// <summary>Fisher information against gradients in double precision, and the average weighted by it.</summary>
-internal sealed class FisherTests
+internal sealed class FisherCommandTests
 {
     private const int Samples = 5;
 
