@@ -17,6 +17,8 @@ internal static class Program
           host [options]                        inference and fine-tuning on the processor, against peers when built with -p:Peers=true
           load [rounds]                         from a checkpoint on disk to the device, beside a plain read of the file
           data [options]                        from image files to batches, beside Pillow and torchvision
+          alphas FOLDER [rounds] [images]       eleven alphas on image files in one pass, beside one after the other
+          merge [rounds]                        interpolating and merging checkpoints, beside a plain copy of a file
           gpu [options]                         kernels, accuracy and the whole engine on a GPU, beside PyTorch
         """;
 
@@ -36,6 +38,10 @@ internal static class Program
                 return LoadCommand.Run(rest);
             case "data":
                 return DataCommand.Run(rest);
+            case "alphas":
+                return AlphaCommand.Run(rest);
+            case "merge":
+                return MergeCommand.Run(rest);
             case "gpu":
                 return GpuCommand.Run(rest);
             case "gpu-report":
