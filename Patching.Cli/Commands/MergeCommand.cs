@@ -141,7 +141,7 @@ internal static class MergeCommand
         using ModelMerge merge = Open(parsed, paths);
         using Device device = CommonOptions.OpenDevice(parsed);
         using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
-        using ClipModel model = ClipModel.Open(device, paths[0], CommonOptions.ActivationOf(parsed), parsed.GetValue(CommonOptions.Tokenizer), TowerPrecisions.On(device, CommonOptions.PrecisionOf(parsed)));
+        using ClipModel model = ClipModel.Open(device, paths[0], CommonOptions.ActivationOf(parsed), parsed.GetValue(CommonOptions.Tokenizer), CommonOptions.PrecisionOf(parsed));
         using ModelScorer scorer = new(model, datasets, Batches(parsed, model), new HeadCache(null), progress.Events.Progress);
         IReadOnlyList<int> soup = GreedySoup.Choose(merge, scorer, progress.Events.Note, cancellation);
         progress.Finish();
@@ -160,7 +160,7 @@ internal static class MergeCommand
     {
         int workers = parsed.GetValue(CommonOptions.Workers);
         if (workers is < 1 or > PatchSettings.MostThreads) throw new InputException($"--workers {workers}: must be between 1 and {PatchSettings.MostThreads}");
-        return new BatchOptions(parsed.GetValue(CommonOptions.BatchSize), model.Config.Vision.ImageSize)
+        return new BatchOptions(parsed.GetValue(CommonOptions.BatchSize), model.Config.Image.ImageSize)
         {
             Resize = model.Checkpoint.Preprocess.Resize,
             Workers = workers,

@@ -40,7 +40,7 @@ public sealed class VisionTransformer : ImageTower
         ForwardUnfolded(weights, activations);
     }
 
-    // A forward pass leaves the patches of its images as they are.
+    // A forward pass leaves the patches as they are.
     private void ForwardUnfolded(VisionParameters weights, VisionActivations activations)
     {
         VisionActivations a = activations;

@@ -67,7 +67,7 @@ public static class FisherInformation
     private sealed class OneImage : IDisposable
     {
         private readonly ClipModel model;
-        private readonly VisionActivations activations;
+        private readonly ImageActivations activations;
         private readonly ImageClassifier classifier;
         private readonly ImageParameters weights;
         private readonly ImageParameters gradients;
@@ -76,7 +76,7 @@ public static class FisherInformation
         {
             this.model = model;
             Gradients = new ParameterSet(model.Device, "gradients", model.Vision.Table);
-            activations = VisionActivations.Allocate(model.Device, model.Config, batch: 1, training: true, model.Precision);
+            activations = ImageActivations.Create(model.Device, model.Config, batch: 1, training: true, model.Precision);
             classifier = new ImageClassifier(model.Device, head, batch: 1, model.Precision);
             weights = ImageParameters.Of(model.Vision, model.Config);
             gradients = ImageParameters.Of(Gradients, model.Config);

@@ -40,7 +40,6 @@ public static class ModelComparison
         [
             ("activation", a.Config.Activation, b.Config.Activation),
             ("LayerNorm epsilon", a.Config.LayerNormEpsilon, b.Config.LayerNormEpsilon),
-            ("image size", a.Config.Image.ImageSize, b.Config.Image.ImageSize),
             ("image tower", a.Config.Image.Describe(), b.Config.Image.Describe()),
             ("text heads", a.Config.Text?.Heads ?? 0, b.Config.Text?.Heads ?? 0),
             ("text pooling", a.Config.Text?.Pooling.ToString() ?? "none", b.Config.Text?.Pooling.ToString() ?? "none"),
