@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.ExceptionServices;
 using Patching.Model.Images;
 
 namespace Patching.Model.Data;
@@ -108,9 +109,9 @@ public static class TypographicGenerator
                 lock (gate) report();
             });
         }
-        catch (AggregateException error) when (error.InnerExceptions.OfType<InputException>().FirstOrDefault() is { } first)
+        catch (AggregateException error)
         {
-            throw new InputException(first.Message, error);
+            ExceptionDispatchInfo.Throw(error.InnerExceptions.OfType<InputException>().FirstOrDefault() ?? error.InnerExceptions[0]);
         }
     }
 
