@@ -28,10 +28,9 @@ public static class TypographicGenerator
         ImageDataset[] datasets = [.. settings.Splits.Select(split => DatasetCatalog.Open(settings.From, split, settings.DataLocation))];
         string[] words = UsableNames(datasets[0], note);
         int[][] chosen = [.. datasets.Select(dataset => Choose(dataset, words, settings))];
-        string target = Path.GetFullPath(settings.Out), temporary = Path.TrimEndingDirectorySeparator(target) + ".tmp";
+        string target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(settings.Out)), temporary = $"{target}.{Guid.NewGuid():N}.tmp";
         try
         {
-            if (Directory.Exists(temporary)) Directory.Delete(temporary, recursive: true);
             Directory.CreateDirectory(temporary);
             long done = 0, total = chosen.Sum(images => (long)images.Length);
             for (int i = 0; i < datasets.Length; i++)
