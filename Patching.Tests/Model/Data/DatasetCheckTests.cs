@@ -32,6 +32,17 @@ internal sealed class DatasetCheckTests
     }
 
     [Test]
+    public void ImagesOfTheUsersOwnNeedOnlyOneSplit()
+    {
+        using var root = new TemporaryFolder();
+        LayoutCases.Images(root, "flat/cat/1.jpg");
+        DatasetCheck check = new(root.Path, 1);
+        DatasetFinding flat = check.Check("folder:" + root.Folder("flat")), none = check.Check("folder:" + root.Folder("empty"));
+        Assert.That(flat.Splits.Select(split => (split.Usable, split.Problem is null)), Is.EqualTo(new[] { (true, false), (true, true) }));
+        Assert.That(none.Splits.Select(split => split.Usable), Is.EqualTo(new[] { false, false }));
+    }
+
+    [Test]
     public void FindsImagesInTrainingAndEvaluation()
     {
         using var root = new TemporaryFolder();
