@@ -29,9 +29,9 @@ internal static class PatchCommand
         [
             CommonOptions.Epochs, CommonOptions.LearningRate, CommonOptions.WeightDecay, CommonOptions.LabelSmoothing, CommonOptions.BatchSize,
             CommonOptions.WarmupLength, CommonOptions.ClipNorm, CommonOptions.Seed, CommonOptions.Save, CommonOptions.EvalEveryEpoch, CommonOptions.ExpName,
-            CommonOptions.Shots, CommonOptions.Balanced, CommonOptions.Workers,
-            CommonOptions.SkipBadImages, CommonOptions.Cache, CommonOptions.ReducedJpeg, CommonOptions.Overwrite, CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device,
-            CommonOptions.Precision, CommonOptions.Threads,
+            CommonOptions.Shots, CommonOptions.Balanced, CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Cache,
+            CommonOptions.ReducedJpeg, CommonOptions.Overwrite, CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device,
+            CommonOptions.Precision, CommonOptions.Threads, CommonOptions.BatchNorm,
         ];
         foreach (Option option in options) command.Options.Add(option);
     }
@@ -57,6 +57,7 @@ internal static class PatchCommand
         ClipNorm = parsed.GetValue(CommonOptions.ClipNorm),
         Seed = parsed.GetValue(CommonOptions.Seed),
         Precision = CommonOptions.PrecisionOf(parsed),
+        BatchNorm = CommonOptions.BatchNormOf(parsed),
         Workers = parsed.GetValue(CommonOptions.Workers),
         SkipBadImages = parsed.GetValue(CommonOptions.SkipBadImages),
         Shots = parsed.GetValue(CommonOptions.Shots),

@@ -17,7 +17,7 @@ public sealed class PatchedModels : IDisposable
     private readonly ClipModel model;
     private readonly ParameterSet finetuned;
     private readonly ParameterSet working;
-    private readonly VisionParameters workingTensors;
+    private readonly ImageParameters workingTensors;
     private double? current;
 
     /// <summary>Prepares working weights; takes no ownership of the ends.</summary>
@@ -28,11 +28,11 @@ public sealed class PatchedModels : IDisposable
         this.model = model;
         this.finetuned = finetuned;
         working = new ParameterSet(model.Device, "interpolated parameters", finetuned.Table, model.Precision);
-        workingTensors = new VisionParameters(working, model.Config);
+        workingTensors = ImageParameters.Of(working, model.Config);
     }
 
     /// <summary>The weights for one alpha, valid until the next call.</summary>
-    public VisionParameters At(double alpha)
+    public ImageParameters At(double alpha)
     {
         if (current == alpha) return workingTensors;
         Interpolation.Forward(model.Device, working.Flat, model.Vision.Flat, finetuned.Flat, alpha, working.Rounded);
@@ -68,7 +68,7 @@ public sealed class PatchedModels : IDisposable
                 if (trained.Contains(spec.Name)) working.Fetch(spec, values);
                 else model.Checkpoint.Read(spec, values);
             },
-            metadata: metadata, tokenizerDirectory: model.Checkpoint.TokenizerDirectory, overwrite: overwrite);
+            metadata: metadata, tokenizerDirectory: model.Checkpoint.TokenizerDirectory, overwrite: overwrite, counters: model.Checkpoint.Counters);
         return directory;
     }
 
