@@ -33,7 +33,7 @@ internal sealed record ReducedJpegs(string Sides, double Mean, double Beyond, in
             RgbImage image = ImageDecoder.DecodeFile(file);
             preprocessor.Apply(image, exact);
             long between = Stopwatch.GetTimestamp();
-            RgbImage small = ImageDecoder.DecodeReduced(file, enough);
+            RgbImage small = ImageDecoder.DecodeFileReduced(file, enough);
             preprocessor.Apply(small, reduced);
             wholeTimes.Add(Stopwatch.GetElapsedTime(start, between).TotalSeconds);
             reducedTimes.Add(Stopwatch.GetElapsedTime(between).TotalSeconds);

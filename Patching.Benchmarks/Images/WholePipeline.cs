@@ -7,11 +7,23 @@ using Patching.Model.Images;
 namespace Patching.Benchmarks.Images;
 
 /// <summary>A pass of the batch pipeline over many images, on some or all cores.</summary>
-internal sealed class WholePipeline(IReadOnlyList<string> photos, PeerProcess peer, int images, int size, string cacheFolder)
+internal sealed class WholePipeline
 {
     private const int Batch = 64;
 
-    private readonly PhotoDataset dataset = new(photos, images);
+    private readonly IReadOnlyList<string> photos;
+    private readonly PeerProcess peer;
+    private readonly int images;
+    private readonly int size;
+    private readonly string cacheFolder;
+    private readonly PhotoDataset dataset;
+
+    /// <summary>Makes a data set of so many images out of the photos.</summary>
+    public WholePipeline(IReadOnlyList<string> photos, PeerProcess peer, int images, int size, string cacheFolder)
+    {
+        (this.photos, this.peer, this.images, this.size, this.cacheFolder) = (photos, peer, images, size, cacheFolder);
+        dataset = new PhotoDataset(photos, images);
+    }
 
     /// <summary>The images as the model's passes see them.</summary>
     public ImageDataset Dataset => dataset;

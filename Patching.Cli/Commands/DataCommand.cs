@@ -112,7 +112,8 @@ internal static class DataCommand
         output.WriteLine(set is null ? finding.Name : $"{finding.Name}: {set.Subject}");
         foreach (SplitFinding split in finding.Splits)
         {
-            output.WriteLine($"  {Word(split.Split),-12}{(split.Problem is null ? Counts(split) : $"missing: {split.Problem}")}");
+            string absent = split.IsNeeded ? "missing" : "not there";
+            output.WriteLine($"  {Word(split.Split),-12}{(split.Problem is null ? Counts(split) : $"{absent}: {split.Problem}")}");
             foreach (string bad in split.Unreadable.Take(MostLines)) output.WriteLine($"    unreadable: {bad}");
             if (split.Unreadable.Count > MostLines) output.WriteLine(Text($"    ... {split.Unreadable.Count} unreadable images in all"));
         }

@@ -38,7 +38,7 @@ public sealed class CaptionDataset : ImageDataset
     public override RgbImage Load(int index) => ImageDecoder.DecodeFile(files[index]);
 
     /// <inheritdoc/>
-    public override RgbImage LoadReduced(int index, int enough) => ImageDecoder.DecodeReduced(files[index], enough);
+    public override RgbImage LoadReduced(int index, int enough) => ImageDecoder.DecodeFileReduced(files[index], enough);
 
     /// <inheritdoc/>
     public override string SourceFile(int index) => files[index];

@@ -84,10 +84,11 @@ public static class DatasetCatalog
         string canonical = Canonical(name);
         bool validation = !Known.TryGetValue(canonical, out NamedDataset? set);
         set ??= Known[WithoutValidationSuffix(canonical)];
-        DataPlace place = new(set, WithHome(dataLocation));
-        if (!validation) return set.Open(place, split);
-        if (!set.HasOfficialValidation) return ValidationPart(canonical, set.Open(place, DatasetSplit.Train), split);
-        ImageDataset part = set.Open(place, split == DatasetSplit.Train ? DatasetSplit.Train : DatasetSplit.Validation);
+        string location = WithHome(dataLocation);
+        if (!validation) return DataPlace.Open(set, split, location);
+        if (!set.HasOfficialValidation) return ValidationPart(canonical, DataPlace.Open(set, DatasetSplit.Train, location), split);
+        DatasetSplit held = split == DatasetSplit.Train ? DatasetSplit.Train : DatasetSplit.Validation;
+        ImageDataset part = DataPlace.Open(set, held, location);
         return new SubsetDataset(canonical, part, [.. Enumerable.Range(0, part.Count)]);
     }
 
@@ -117,18 +118,7 @@ public static class DatasetCatalog
         prefix => name.StartsWith(prefix, StringComparison.OrdinalIgnoreCase));
 
     /// <summary>Whether anything of a data set is in a data location, be it usable or not.</summary>
-    public static bool IsThere(NamedDataset set, string dataLocation)
-    {
-        try
-        {
-            return !new DataPlace(set, WithHome(dataLocation)).IsEmpty;
-        }
-        catch (InputException)
-        {
-            // A damaged archive is there, too; who opens or checks the data set is told.
-            return true;
-        }
-    }
+    public static bool IsThere(NamedDataset set, string dataLocation) => DataPlace.Exists(set, WithHome(dataLocation));
 
     /// <summary>What is known of a data set; its <c>Val</c> form is the same data set. Null for paths and unknown names.</summary>
     public static NamedDataset? Find(string name) => Known.GetValueOrDefault(name)

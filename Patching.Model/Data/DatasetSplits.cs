@@ -3,7 +3,7 @@ namespace Patching.Model.Data;
 /// <summary>Words for the parts of a data set.</summary>
 internal static class DatasetSplits
 {
-    /// <summary>The word for a split in messages, files and commands.</summary>
+    /// <summary>The word for a split in messages.</summary>
     public static string Word(this DatasetSplit split) => split switch
     {
         DatasetSplit.Train => "training",

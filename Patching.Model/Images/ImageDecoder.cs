@@ -29,7 +29,7 @@ public static class ImageDecoder
     /// <param name="enough">Least width and height that will do, at least 1.</param>
     /// <param name="maxPixels">Greatest width times height, of the whole image, that will be decoded.</param>
     /// <exception cref="InputException">The file cannot be read or decoded.</exception>
-    public static RgbImage DecodeReduced(string path, int enough, long maxPixels = DefaultMaxPixels) =>
+    public static RgbImage DecodeFileReduced(string path, int enough, long maxPixels = DefaultMaxPixels) =>
         DecodeReduced(ReadFile(path), path, enough, maxPixels);
 
     /// <summary>The same with the bytes of a file.</summary>

@@ -56,7 +56,7 @@ internal sealed class DataPipelineCommandTests
         Outcome few = TinyWorld.Do(world.Patch("--alpha", "1", "--shots", "2", "--balanced"));
         Assert.That(few.Error, Does.Contain("fine-tune: 4/4 steps"), "2 images of 3 colours in batches of 4, twice");
         Outcome all = TinyWorld.Run(world.Patch("--alpha", "1"));
-        Assert.That((all.Code, all.Error.Contains("shots, balanced")), Is.EqualTo((2, true)), all.Error);
+        Assert.That(all.Code, Is.EqualTo(2), "another sampling is another run");
     }
 
     [Test]

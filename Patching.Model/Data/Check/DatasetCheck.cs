@@ -25,8 +25,11 @@ public sealed record SplitFinding(DatasetSplit Split, string? Problem)
     /// <summary>A line for every image that cannot be read, in the order of the images; empty if none was decoded.</summary>
     public IReadOnlyList<string> Unreadable { get; init; } = [];
 
-    /// <summary>Whether the split is there and nothing is wrong with it but its size.</summary>
-    public bool Usable => Problem is null && Unreadable.Count == 0;
+    /// <summary>Whether something is wrong if the split is not there.</summary>
+    public bool IsNeeded { get; init; } = true;
+
+    /// <summary>Whether nothing is wrong with the split but its size.</summary>
+    public bool Usable => (Problem is null || !IsNeeded) && Unreadable.Count == 0;
 }
 
 /// <summary>What was found of a data set.</summary>
@@ -74,8 +77,11 @@ public sealed class DatasetCheck
         if (set is { HasOfficialValidation: true } && canonical == set.Name) splits.Add(
             (DatasetSplit.Validation, set.Name + "Val", set.Counts.Validation));
         bool held = set is not null && canonical != set.Name;
-        return new DatasetFinding(
-            canonical, [.. splits.Select(split => CheckSplit(split.Split, split.Name, held ? 0 : split.Expected, cancellation))]);
+        SplitFinding[] findings =
+            [.. splits.Select(split => CheckSplit(split.Split, split.Name, held ? 0 : split.Expected, cancellation))];
+        // Images of the user's own need not come in two splits.
+        bool oneIsEnough = set is null && findings.Any(finding => finding.Problem is null);
+        return new DatasetFinding(canonical, [.. findings.Select(finding => finding with { IsNeeded = !oneIsEnough })]);
     }
 
     private SplitFinding CheckSplit(DatasetSplit split, string name, int expected, CancellationToken cancellation)

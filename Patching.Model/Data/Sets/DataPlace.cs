@@ -6,7 +6,7 @@ namespace Patching.Model.Data.Sets;
 /// The files of one data set below the data location, wherever they are: in a folder of the data set's name, in archives there or beside
 /// it. All are one tree, in which an archive's files lie where unpacking it in place would put them. The parts of a data set are found by
 /// the end of their path (<see cref="Folder"/>, <see cref="File"/>), so that the wrapping folders that archives and download sites add do
-/// not matter.
+/// not matter. Archives often stay beside what was unpacked from them, so they are opened only where the folders do not suffice.
 /// </summary>
 internal sealed class DataPlace : FileTree
 {
@@ -18,12 +18,11 @@ internal sealed class DataPlace : FileTree
     private readonly List<(string Mount, FileTree Tree)> archives = [];
     private readonly List<string> starts = [];
     private readonly Dictionary<string, string?> found = [];
+    private readonly bool hasArchives;
 
-    /// <summary>Looks for the data set's folders and archives.</summary>
-    /// <param name="set">The data set.</param>
-    /// <param name="dataLocation">The folder that holds the data sets.</param>
-    /// <exception cref="InputException">An archive is damaged.</exception>
-    public DataPlace(NamedDataset set, string dataLocation)
+    private bool missed;
+
+    private DataPlace(NamedDataset set, string dataLocation, bool openArchives)
     {
         Set = set;
         DataLocation = dataLocation;
@@ -35,11 +34,36 @@ internal sealed class DataPlace : FileTree
         {
             foreach (string file in folders.Files(place).Where(set.IsArchive))
             {
-                Archives.Add(Join(place, file));
-                archives.Add((place, ArchiveFile.Read(folders.Describe(Join(place, file)))));
+                hasArchives = true;
+                if (openArchives) archives.Add((place, ArchiveFile.Read(folders.Describe(Join(place, file)))));
             }
         }
         starts.AddRange(archives.Select(archive => archive.Mount).Where(mount => !starts.Contains(mount)).Distinct());
+    }
+
+    /// <summary>Opens a split of a data set.</summary>
+    /// <param name="set">The data set.</param>
+    /// <param name="split">Part to open.</param>
+    /// <param name="dataLocation">The folder that holds the data sets.</param>
+    /// <exception cref="InputException">Something is missing or damaged.</exception>
+    public static ImageDataset Open(NamedDataset set, DatasetSplit split, string dataLocation)
+    {
+        DataPlace unpacked = new(set, dataLocation, openArchives: false);
+        try
+        {
+            return set.Open(unpacked, split);
+        }
+        catch (InputException) when (unpacked.missed && unpacked.hasArchives)
+        {
+            return set.Open(new DataPlace(set, dataLocation, openArchives: true), split);
+        }
+    }
+
+    /// <summary>Whether there is a folder or an archive of a data set; neither is opened.</summary>
+    public static bool Exists(NamedDataset set, string dataLocation)
+    {
+        DataPlace place = new(set, dataLocation, openArchives: false);
+        return place.starts.Count > 0 || place.hasArchives;
     }
 
     /// <summary>The data set.</summary>
@@ -47,12 +71,6 @@ internal sealed class DataPlace : FileTree
 
     /// <summary>The folder that holds the data sets.</summary>
     public string DataLocation { get; }
-
-    /// <summary>The archives that are used, by their paths below the data location.</summary>
-    public List<string> Archives { get; } = [];
-
-    /// <summary>Whether there is anything at all of this data set.</summary>
-    public bool IsEmpty => starts.Count == 0;
 
     /// <summary>The folders in which the data set is looked for, for messages.</summary>
     public IEnumerable<string> Starts => starts.Select(Describe);
@@ -67,7 +85,8 @@ internal sealed class DataPlace : FileTree
     /// <param name="what">What was looked for, for example "training images".</param>
     public InputException Missing(string what)
     {
-        string where = IsEmpty ? $"nothing of it is in {DataLocation}" : $"no {what} in {string.Join(", ", Starts)}";
+        missed = true;
+        string where = starts.Count == 0 ? $"nothing of it is in {DataLocation}" : $"no {what} in {string.Join(", ", Starts)}";
         return new InputException(
             $"{Set.Name}: {where}; it should look like {Set.Layouts[0].Shape} below {DataLocation}; "
             + $"patching data check {Set.Name} shows all layouts and where to get it");

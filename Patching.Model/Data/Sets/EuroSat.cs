@@ -57,7 +57,7 @@ internal static class EuroSat
         if (place.File(table) is { } file)
         {
             string root = file[..^table.Length].TrimEnd('/');
-            foreach (CsvRow row in CsvTable.Read(place, file, ',', "Filename", "ClassName|Label"))
+            foreach (CsvRow row in CsvTable.Read(place, file, ',', "Filename", "ClassName"))
             {
                 string path = place.Listed(file, row.Line, root, row.Cells[0]!);
                 int label = index.Find(row.Cells[1]!)

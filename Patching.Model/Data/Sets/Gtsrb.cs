@@ -56,8 +56,7 @@ internal static class Gtsrb
             return list.Complete(place, split, classNames, kaggle);
         }
         string images = place.Folder("GTSRB/Final_Test/Images", "Final_Test/Images") ?? throw place.Missing("Final_Test/Images");
-        string table = place.File("GT-final_test.csv", "GT-final_test.test.csv")
-            ?? throw new InputException($"{place.Set.Name}: the labels GT-final_test.csv are missing in {string.Join(", ", place.Starts)}");
+        string table = place.File("GT-final_test.csv") ?? throw place.Missing("GT-final_test.csv (the labels)");
         AddTable(place, list, table, ';', "Filename", images, classNames.Count);
         return list.Complete(place, split, classNames, images);
     }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.ExceptionServices;
 using Patching.Model.Images;
 
 namespace Patching.Model.Data;
@@ -27,10 +28,9 @@ public static class TypographicGenerator
         ImageDataset[] datasets = [.. settings.Splits.Select(split => DatasetCatalog.Open(settings.From, split, settings.DataLocation))];
         string[] words = UsableNames(datasets[0], note);
         int[][] chosen = [.. datasets.Select(dataset => Choose(dataset, words, settings))];
-        string target = Path.GetFullPath(settings.Out), temporary = Path.TrimEndingDirectorySeparator(target) + ".tmp";
+        string target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(settings.Out)), temporary = $"{target}.{Guid.NewGuid():N}.tmp";
         try
         {
-            if (Directory.Exists(temporary)) Directory.Delete(temporary, recursive: true);
             Directory.CreateDirectory(temporary);
             long done = 0, total = chosen.Sum(images => (long)images.Length);
             for (int i = 0; i < datasets.Length; i++)
@@ -108,9 +108,9 @@ public static class TypographicGenerator
                 lock (gate) report();
             });
         }
-        catch (AggregateException error) when (error.InnerExceptions.OfType<InputException>().FirstOrDefault() is { } first)
+        catch (AggregateException error)
         {
-            throw new InputException(first.Message, error);
+            ExceptionDispatchInfo.Throw(error.InnerExceptions.OfType<InputException>().FirstOrDefault() ?? error.InnerExceptions[0]);
         }
     }
 

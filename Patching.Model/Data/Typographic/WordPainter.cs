@@ -16,7 +16,7 @@ internal static class WordPainter
     private const float ReadableHeight = 0.09f;
 
     // Of the picture's side.
-    private const float LargestShare = 0.94f;
+    private const float LargestShare = 0.92f;
 
     /// <summary>Writes a text on a picture. It is broken at spaces and shrunk until it fits.</summary>
     /// <exception cref="KeyNotFoundException">The font lacks a character (<see cref="StrokeFont.CanWrite"/>).</exception>
@@ -25,8 +25,10 @@ internal static class WordPainter
         if (style.Capitals) text = text.ToUpperInvariant();
         int side = Math.Min(image.Width, image.Height);
         (string[] lines, float scale) = Layout(text, style, side);
-        Vector2 size = Size(lines, style) * scale, room = Vector2.Max(Vector2.Zero, new Vector2(image.Width, image.Height) - size);
-        Vector2 origin = room * style.Place + new Vector2(scale * (Margin + style.Weight + OutlineWidth));
+        // A pixel all around is kept for the soft edge of the letters.
+        Vector2 size = Size(lines, style) * scale + new Vector2(2);
+        Vector2 room = Vector2.Max(Vector2.Zero, new Vector2(image.Width, image.Height) - size);
+        Vector2 origin = room * style.Place + new Vector2(1 + scale * (Margin + style.Weight + OutlineWidth));
         for (int i = 0; i < lines.Length; i++)
         {
             Vector2 start = origin + new Vector2(0, i * (StrokeFont.FullHeight + LineGap) * scale);

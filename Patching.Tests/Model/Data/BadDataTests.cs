@@ -207,7 +207,7 @@ internal sealed class BadDataTests
     [TestCase("Filename;ClassId\n1.ppm;-1\n", "ClassId '-1'")]
     [TestCase("Filename;ClassId\n../../1.ppm;3\n", "no path in its folder")]
     [TestCase("", "line 1")]
-    [TestCase(null, "GT-final_test.csv are missing")]
+    [TestCase(null, "no GT-final_test.csv (the labels) in")]
     public void GtsrbLabels(string? table, string message)
     {
         using var root = new TemporaryFolder();

@@ -32,6 +32,17 @@ internal sealed class DatasetCheckTests
     }
 
     [Test]
+    public void ImagesOfTheUsersOwnNeedOnlyOneSplit()
+    {
+        using var root = new TemporaryFolder();
+        LayoutCases.Images(root, "flat/cat/1.jpg");
+        DatasetCheck check = new(root.Path, 1);
+        DatasetFinding flat = check.Check("folder:" + root.Folder("flat")), none = check.Check("folder:" + root.Folder("empty"));
+        Assert.That(flat.Splits.Select(split => (split.Usable, split.Problem is null)), Is.EqualTo(new[] { (true, false), (true, true) }));
+        Assert.That(none.Splits.Select(split => split.Usable), Is.EqualTo(new[] { false, false }));
+    }
+
+    [Test]
     public void FindsImagesInTrainingAndEvaluation()
     {
         using var root = new TemporaryFolder();
@@ -71,8 +82,9 @@ internal sealed class DatasetCheckTests
         {
             string name = image.GetProperty("file").GetString()!;
             string target = Path.GetFileNameWithoutExtension(name) + Path.GetExtension(name).ToUpperInvariant();
-            File.Copy(Repository.Shared("golden", "preprocess", "src", name), root.File("dtd", "val", "banded", target));
-            hashes[$"dtd/val/banded/{target}"] = image.GetProperty("decoded_rgb_sha256").GetString()!;
+            // Sources come once per size that is expected of them.
+            if (hashes.TryAdd($"dtd/val/banded/{target}", image.GetProperty("decoded_rgb_sha256").GetString()!))
+                File.Copy(Repository.Shared("golden", "preprocess", "src", name), root.File("dtd", "val", "banded", target));
         }
         ImageDataset dataset = DatasetCatalog.Open("DTD", DatasetSplit.Test, root.Path);
         Assert.That(dataset.Count, Is.EqualTo(hashes.Count));

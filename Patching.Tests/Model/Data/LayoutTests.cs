@@ -47,6 +47,18 @@ internal sealed class LayoutTests
     }
 
     [Test]
+    public void AnArchiveBesideWhatWasUnpackedFromItIsLeftAlone()
+    {
+        using var root = new TemporaryFolder();
+        LayoutCases.Images(root, "dtd/train/banded/1.jpg");
+        LayoutCases.Text(root, "dtd/dtd-r1.0.1.tar.gz", "no archive");
+        Assert.That(DatasetCatalog.Open("DTD", DatasetSplit.Train, root.Path).Count, Is.EqualTo(1));
+        Assert.That(DatasetCatalog.IsThere(DatasetCatalog.Find("DTD")!, root.Path), Is.True);
+        Assert.That(() => DatasetCatalog.Open("DTD", DatasetSplit.Test, root.Path),
+            Throws.TypeOf<InputException>().With.Message.Contains("tar.gz: is damaged"));
+    }
+
+    [Test]
     public void ArchivesInAnArchiveAreFolders()
     {
         using TemporaryFolder plain = new(), inner = new(), root = new();

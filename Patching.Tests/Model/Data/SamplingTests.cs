@@ -120,7 +120,7 @@ internal sealed class SamplingTests
     private sealed class LabelledDataset(int[] labels, int classes, Func<int, int>? picture = null)
         : ImageDataset("labelled", [.. Enumerable.Range(0, classes).Select(i => $"class {i}")])
     {
-        private const int Side = 40;
+        private const int Side = 300;
 
         public override int Count => labels.Length;
 

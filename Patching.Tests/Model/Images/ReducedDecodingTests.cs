@@ -17,7 +17,7 @@ internal sealed class ReducedDecodingTests
     [TestCase(1, 14, 19)]
     public void TheSmallestSizeThatIsEnoughIsTaken(int enough, int width, int height)
     {
-        RgbImage image = ImageDecoder.DecodeReduced(Repository.Fixture("images", Photo), enough);
+        RgbImage image = ImageDecoder.DecodeFileReduced(Repository.Fixture("images", Photo), enough);
         Assert.That((image.Width, image.Height), Is.EqualTo((width, height)));
     }
 
@@ -25,7 +25,7 @@ internal sealed class ReducedDecodingTests
     public void WhereNothingIsLeftOutTheBytesAreThoseOfTheWholeImage()
     {
         string path = Repository.Fixture("images", Photo);
-        Assert.That(ImageDecoder.DecodeReduced(path, 54).Pixels, Is.EqualTo(ImageDecoder.DecodeFile(path).Pixels));
+        Assert.That(ImageDecoder.DecodeFileReduced(path, 54).Pixels, Is.EqualTo(ImageDecoder.DecodeFile(path).Pixels));
     }
 
     [TestCase(53, 2)]
@@ -33,7 +33,7 @@ internal sealed class ReducedDecodingTests
     public void PixelsAreNearlyTheMeansOfThoseTheyStandFor(int enough, int factor)
     {
         string path = Repository.Fixture("images", Photo);
-        RgbImage whole = ImageDecoder.DecodeFile(path), reduced = ImageDecoder.DecodeReduced(path, enough);
+        RgbImage whole = ImageDecoder.DecodeFile(path), reduced = ImageDecoder.DecodeFileReduced(path, enough);
         double difference = 0;
         int count = 0;
         for (int y = 0; y < whole.Height / factor; y++)
@@ -51,7 +51,7 @@ internal sealed class ReducedDecodingTests
     public void OtherFormatsComeWhole(string file)
     {
         string path = Repository.Fixture("images", file);
-        Assert.That(ImageDecoder.DecodeReduced(path, 1).Pixels, Is.EqualTo(ImageDecoder.DecodeFile(path).Pixels));
+        Assert.That(ImageDecoder.DecodeFileReduced(path, 1).Pixels, Is.EqualTo(ImageDecoder.DecodeFile(path).Pixels));
     }
 
     [Test]
@@ -61,7 +61,7 @@ internal sealed class ReducedDecodingTests
         try
         {
             File.WriteAllBytes(path, File.ReadAllBytes(Repository.Fixture("images", Photo))[..^400]);
-            Assert.That(() => ImageDecoder.DecodeReduced(path, 20), Throws.TypeOf<InputException>().With.Message.Contains("truncated"));
+            Assert.That(() => ImageDecoder.DecodeFileReduced(path, 20), Throws.TypeOf<InputException>().With.Message.Contains("truncated"));
         }
         finally
         {
