@@ -8,7 +8,7 @@ using Patching.Model.Data.Sets;
 
 namespace Patching.Cli.Commands;
 
-/// <summary><c>patching data list | check | manifest | download</c>: what data sets are there, whether they are whole, where to get
+/// <summary><c>patching data list | check | manifest | download | typographic</c>: what data sets are there, whether they are whole, where to get
 /// them.</summary>
 internal static class DataCommand
 {
@@ -55,7 +55,7 @@ internal static class DataCommand
         manifest.SetAction((parsed, cancellation) => Task.FromResult(WriteManifest(parsed, cancellation)));
         return new Command("data", "Data sets: which are there, whether they are whole, where to get them.")
         {
-            list, check, manifest, DataDownloadCommand.Create(),
+            list, check, manifest, DataDownloadCommand.Create(), DataTypographicCommand.Create(),
         };
     }
 

@@ -38,6 +38,12 @@ public sealed class CaptionDataset : ImageDataset
     public override RgbImage Load(int index) => ImageDecoder.DecodeFile(files[index]);
 
     /// <inheritdoc/>
+    public override RgbImage LoadReduced(int index, int enough) => ImageDecoder.DecodeFileReduced(files[index], enough);
+
+    /// <inheritdoc/>
+    public override string SourceFile(int index) => files[index];
+
+    /// <inheritdoc/>
     public override StoredImage Stored(int index) => new(files[index], FolderTree.ReadFile(files[index]));
 
     /// <inheritdoc/>

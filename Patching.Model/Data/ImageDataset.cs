@@ -45,6 +45,25 @@ public abstract class ImageDataset
     public abstract RgbImage Load(int index);
 
     /// <summary>
+    /// Like <see cref="Load"/>, but a large JPEG may come at a half, a quarter or an eighth of its size, decoded so from the start, with
+    /// both sides still at least <paramref name="enough"/> (<see cref="ImageDecoder.DecodeReduced"/>). Images that are no files of their own
+    /// come as they are.
+    /// </summary>
+    /// <exception cref="InputException">As for <see cref="Load"/>.</exception>
+    public virtual RgbImage LoadReduced(int index, int enough) => Load(index);
+
+    /// <summary>
+    /// True where the pixels lie in memory, decoded, so that nothing is gained by keeping decoded images on disk.
+    /// </summary>
+    public virtual bool IsDecoded => false;
+
+    /// <summary>
+    /// The file that holds one image, alone or with others. Its name, size and time, with <see cref="Describe"/>, tell whether the image
+    /// is still the same.
+    /// </summary>
+    public abstract string SourceFile(int index);
+
+    /// <summary>
     /// Class whose name is written on the image, where that is known and is not its own (typographic attacks); null for all other images.
     /// </summary>
     public virtual int? WrittenLabel(int index) => null;

@@ -46,6 +46,13 @@ internal sealed class ImageFileDataset : ImageDataset
     public override RgbImage Load(int index) => ImageDecoder.Decode(tree.Read(files[index]).Span, Describe(index));
 
     /// <inheritdoc/>
+    public override RgbImage LoadReduced(int index, int enough) =>
+        ImageDecoder.DecodeReduced(tree.Read(files[index]).Span, Describe(index), enough);
+
+    /// <inheritdoc/>
+    public override string SourceFile(int index) => tree.Container(files[index]);
+
+    /// <inheritdoc/>
     public override StoredImage Stored(int index) => new(files[index], tree.Read(files[index]));
 
     /// <inheritdoc/>

@@ -70,16 +70,22 @@ internal sealed class ManifestDataset : ImageDataset
     /// <inheritdoc/>
     public override RgbImage Load(int index)
     {
-        if (!verified[index])
-        {
-            string found = Manifest.Hash(whole.Stored(indices[index]).Bytes.Span);
-            if (found != entries[index].Hash)
-                throw new InputException(
-                    $"{Describe(index)}: is not the image that line {entries[index].Line} of {manifest.Path} names (its hash is {found})");
-            verified[index] = true;
-        }
+        Verify(index);
         return whole.Load(indices[index]);
     }
+
+    /// <inheritdoc/>
+    public override RgbImage LoadReduced(int index, int enough)
+    {
+        Verify(index);
+        return whole.LoadReduced(indices[index], enough);
+    }
+
+    /// <inheritdoc/>
+    public override bool IsDecoded => whole.IsDecoded;
+
+    /// <inheritdoc/>
+    public override string SourceFile(int index) => whole.SourceFile(indices[index]);
 
     /// <inheritdoc/>
     public override StoredImage Stored(int index) => whole.Stored(indices[index]);
@@ -89,4 +95,14 @@ internal sealed class ManifestDataset : ImageDataset
 
     /// <inheritdoc/>
     public override string Describe(int index) => whole.Describe(indices[index]);
+
+    private void Verify(int index)
+    {
+        if (verified[index]) return;
+        string found = Manifest.Hash(whole.Stored(indices[index]).Bytes.Span);
+        if (found != entries[index].Hash)
+            throw new InputException(
+                $"{Describe(index)}: is not the image that line {entries[index].Line} of {manifest.Path} names (its hash is {found})");
+        verified[index] = true;
+    }
 }

@@ -35,6 +35,15 @@ internal sealed class SubsetDataset : ImageDataset
     public override RgbImage Load(int index) => whole.Load(indices[index]);
 
     /// <inheritdoc/>
+    public override RgbImage LoadReduced(int index, int enough) => whole.LoadReduced(indices[index], enough);
+
+    /// <inheritdoc/>
+    public override bool IsDecoded => whole.IsDecoded;
+
+    /// <inheritdoc/>
+    public override string SourceFile(int index) => whole.SourceFile(indices[index]);
+
+    /// <inheritdoc/>
     public override int? WrittenLabel(int index) => whole.WrittenLabel(indices[index]);
 
     /// <inheritdoc/>

@@ -85,6 +85,13 @@ internal sealed class TypographicDataset : ImageDataset
     public override RgbImage Load(int index) => ImageDecoder.Decode(tree.Read(attacks[index].File).Span, Describe(index));
 
     /// <inheritdoc/>
+    public override RgbImage LoadReduced(int index, int enough) =>
+        ImageDecoder.DecodeReduced(tree.Read(attacks[index].File).Span, Describe(index), enough);
+
+    /// <inheritdoc/>
+    public override string SourceFile(int index) => tree.Container(attacks[index].File);
+
+    /// <inheritdoc/>
     public override StoredImage Stored(int index) => new(attacks[index].File, tree.Read(attacks[index].File));
 
     /// <inheritdoc/>

@@ -57,6 +57,9 @@ internal sealed class CroppedDataset(string name, IReadOnlyList<string> classNam
     }
 
     /// <inheritdoc/>
+    public override string SourceFile(int index) => tree.Container(images[index].File);
+
+    /// <inheritdoc/>
     public override StoredImage Stored(int index) => new(StoredPath(index), tree.Read(images[index].File));
 
     /// <inheritdoc/>

@@ -51,6 +51,12 @@ internal sealed class GrayDataset : ImageDataset
     }
 
     /// <inheritdoc/>
+    public override bool IsDecoded => true;
+
+    /// <inheritdoc/>
+    public override string SourceFile(int index) => tree.Container(file);
+
+    /// <inheritdoc/>
     public override StoredImage Stored(int index) => new(StoredPath(index), Gray(index));
 
     /// <inheritdoc/>

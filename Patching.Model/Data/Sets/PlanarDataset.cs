@@ -67,6 +67,12 @@ internal sealed class PlanarDataset : ImageDataset
     }
 
     /// <inheritdoc/>
+    public override bool IsDecoded => true;
+
+    /// <inheritdoc/>
+    public override string SourceFile(int index) => tree.Container(Locate(index).Part.File);
+
+    /// <inheritdoc/>
     public override StoredImage Stored(int index) => new(StoredPath(index), Planes(index));
 
     /// <inheritdoc/>
