@@ -16,12 +16,9 @@ internal static class Program
           gemm [rounds]                         every linear layer of real models as % of peak, one table
           host [options]                        inference and fine-tuning on the processor, against peers when built with -p:Peers=true
           load [rounds]                         from a checkpoint on disk to the device, beside a plain read of the file
-<<<<<<< HEAD
           data [options]                        from image files to batches, beside Pillow and torchvision
-=======
           alphas FOLDER [rounds] [images]       eleven alphas on image files in one pass, beside one after the other
           merge [rounds]                        interpolating and merging checkpoints, beside a plain copy of a file
->>>>>>> main
           gpu [options]                         kernels, accuracy and the whole engine on a GPU, beside PyTorch
         """;
 
@@ -39,15 +36,12 @@ internal static class Program
                 return HostCommand.Run(rest);
             case "load":
                 return LoadCommand.Run(rest);
-<<<<<<< HEAD
             case "data":
                 return DataCommand.Run(rest);
-=======
             case "alphas":
                 return AlphaCommand.Run(rest);
             case "merge":
                 return MergeCommand.Run(rest);
->>>>>>> main
             case "gpu":
                 return GpuCommand.Run(rest);
             case "gpu-report":

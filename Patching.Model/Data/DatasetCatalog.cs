@@ -3,17 +3,11 @@ using Patching.Model.Data.Sets;
 namespace Patching.Model.Data;
 
 /// <summary>
-<<<<<<< HEAD
 /// Finds data sets by the names the original uses (<c>MNIST</c>, <c>FashionMNIST</c>, <c>CIFAR10</c>, ...; case does not matter), and by
 /// path: any folder of images as <c>folder:PATH</c>, a table as <c>csv:FILE</c>, typographic attacks as <c>typographic:PATH</c>,
 /// the images of a manifest as <c>manifest:FILE</c>, images with captions as <c>captions:FILE</c>. Every name can end in <c>Val</c>, but
-/// not those with a path: such a data set trains on a part of the training images and is evaluated on the rest (or on the official
+/// not those with a path (of a folder <c>folderVal:PATH</c>): such a data set trains on a part of the training images and is evaluated on the rest (or on the official
 /// validation images, where the original uses these), so that choosing alpha never looks at the test images.
-=======
-/// Finds data sets by the names the original uses (<c>MNIST</c>, <c>FashionMNIST</c>, <c>CIFAR10</c>, ...; case does not matter), and any
-/// folder of images as <c>folder:PATH</c>, images with captions as <c>captions:FILE</c>. Every name but the last can end in <c>Val</c> (of a folder <c>folderVal:PATH</c>): such a data
-/// set trains on a part of the training images and is evaluated on the rest, so that choosing alpha never looks at the test images.
->>>>>>> main
 /// </summary>
 public static class DatasetCatalog
 {
@@ -37,7 +31,8 @@ public static class DatasetCatalog
 
     private const string ValidationSuffix = "Val";
 
-    private static readonly string[] Prefixes = [FolderPrefix, CsvPrefix, TypographicPrefix, ManifestPrefix, CaptionsPrefix];
+    private static readonly string[] Prefixes =
+        [FolderPrefix, FolderValidationPrefix, CsvPrefix, TypographicPrefix, ManifestPrefix, CaptionsPrefix];
 
     // registry.py of the original: val_fraction=0.1, max_val_samples=5000, seed=0.
     private const double ValidationFraction = 0.1;
@@ -71,10 +66,11 @@ public static class DatasetCatalog
         {
             string path = WithHome(name[prefix.Length..]), named = prefix + name[prefix.Length..];
             if (path.Length == 0) throw new InputException(
-                $"'{name}' names no {(prefix is FolderPrefix or TypographicPrefix ? "folder" : "file")}; write {prefix}PATH");
+                $"'{name}' names no {(prefix is FolderPrefix or FolderValidationPrefix or TypographicPrefix ? "folder" : "file")}; write {prefix}PATH");
             return prefix switch
             {
                 FolderPrefix => FolderDataset.Open(named, path, split),
+                FolderValidationPrefix => ValidationPart(named, FolderDataset.Open(FolderPrefix + path, path, DatasetSplit.Train), split),
                 CsvPrefix => CsvDataset.Open(named, path, split),
                 TypographicPrefix => TypographicDataset.Open(named, path, split),
                 ManifestPrefix => ManifestDataset.Open(named, path, split, dataLocation),
@@ -83,22 +79,6 @@ public static class DatasetCatalog
                     $"{name}: captions are for contrastive training; evaluation needs classes, such as folder:PATH"),
             };
         }
-<<<<<<< HEAD
-=======
-
-        if (name.StartsWith(FolderValidationPrefix, StringComparison.OrdinalIgnoreCase))
-        {
-            string folder = name[FolderValidationPrefix.Length..];
-            return ValidationPart(FolderValidationPrefix + folder, Open(FolderPrefix + folder, DatasetSplit.Train, dataLocation), split);
-        }
-
-        if (name.StartsWith(CaptionsPrefix, StringComparison.OrdinalIgnoreCase))
-        {
-            if (split != DatasetSplit.Train) throw new InputException($"{name}: captions are for contrastive training; evaluation needs classes, such as folder:PATH");
-            return CaptionDataset.Open(WithHome(name[CaptionsPrefix.Length..]));
-        }
-
->>>>>>> main
         string canonical = Canonical(name);
         bool validation = !Known.TryGetValue(canonical, out NamedDataset? set);
         set ??= Known[WithoutValidationSuffix(canonical)];
@@ -117,12 +97,7 @@ public static class DatasetCatalog
     /// <exception cref="InputException">The name is unknown.</exception>
     public static string Canonical(string name)
     {
-<<<<<<< HEAD
         if (PrefixOf(name) is { } prefix) return prefix + name[prefix.Length..];
-=======
-        if (name.StartsWith(FolderPrefix, StringComparison.OrdinalIgnoreCase)) return FolderPrefix + name[FolderPrefix.Length..];
-        if (name.StartsWith(FolderValidationPrefix, StringComparison.OrdinalIgnoreCase)) return FolderValidationPrefix + name[FolderValidationPrefix.Length..];
->>>>>>> main
         string plain = WithoutValidationSuffix(name);
         foreach (string known in Names)
         {
@@ -136,7 +111,6 @@ public static class DatasetCatalog
             + string.Join(", ", Prefixes.Select(prefix => prefix + "PATH")));
     }
 
-<<<<<<< HEAD
     /// <summary>The prefix that a data set's name begins with; null if it is a name of <see cref="Names"/> or unknown.</summary>
     public static string? PrefixOf(string name) => Prefixes.FirstOrDefault(
         prefix => name.StartsWith(prefix, StringComparison.OrdinalIgnoreCase));
@@ -147,21 +121,25 @@ public static class DatasetCatalog
     /// <summary>What is known of a data set; its <c>Val</c> form is the same data set. Null for paths and unknown names.</summary>
     public static NamedDataset? Find(string name) => Known.GetValueOrDefault(name)
         ?? Known.GetValueOrDefault(WithoutValidationSuffix(name));
-=======
+
     /// <summary>The name of the same data set with its training images divided; itself where they are already.</summary>
-    /// <exception cref="InputException">The name is unknown.</exception>
+    /// <exception cref="InputException">The name is unknown, or there is no way to divide the data set.</exception>
     public static string ValidationName(string name)
     {
         string canonical = Canonical(name);
         if (IsValidation(canonical)) return canonical;
-        return canonical.StartsWith(FolderPrefix, StringComparison.Ordinal) ? FolderValidationPrefix + canonical[FolderPrefix.Length..] : canonical + ValidationSuffix;
+        return PrefixOf(canonical) switch
+        {
+            null => canonical + ValidationSuffix,
+            FolderPrefix => FolderValidationPrefix + canonical[FolderPrefix.Length..],
+            _ => throw new InputException($"{canonical}: has no held-out images; data sets with a name and {FolderPrefix}PATH can be divided"),
+        };
     }
 
     /// <summary>Whether a name as <see cref="Canonical"/> gives it is that of a data set with divided training images.</summary>
-    public static bool IsValidation(string canonical) =>
-        canonical.StartsWith(FolderValidationPrefix, StringComparison.Ordinal)
-        || (!canonical.StartsWith(FolderPrefix, StringComparison.Ordinal) && !Names.Contains(canonical) && canonical.EndsWith(ValidationSuffix, StringComparison.Ordinal));
->>>>>>> main
+    public static bool IsValidation(string canonical) => PrefixOf(canonical) is { } prefix
+        ? prefix == FolderValidationPrefix
+        : !Names.Contains(canonical) && canonical.EndsWith(ValidationSuffix, StringComparison.Ordinal);
 
     /// <summary>The name without <c>Val</c> at its end; the name itself if it does not end so.</summary>
     internal static string WithoutValidationSuffix(string name) =>

@@ -47,12 +47,7 @@ public sealed class ZeroShotPrompts
     /// <exception cref="InputException">The table has no such name.</exception>
     public static ZeroShotPrompts For(string datasetName)
     {
-<<<<<<< HEAD
         if (DatasetCatalog.PrefixOf(datasetName) is not null) return Default;
-=======
-        if (datasetName.StartsWith(DatasetCatalog.FolderPrefix, StringComparison.OrdinalIgnoreCase)
-            || datasetName.StartsWith(DatasetCatalog.FolderValidationPrefix, StringComparison.OrdinalIgnoreCase)) return Default;
->>>>>>> main
         if (Table.TryGetValue(datasetName, out ZeroShotPrompts? prompts)) return prompts;
         if (Table.TryGetValue(DatasetCatalog.WithoutValidationSuffix(datasetName), out prompts)) return prompts;
         // The same classes, photographed anew.
