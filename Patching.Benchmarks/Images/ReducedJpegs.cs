@@ -62,8 +62,8 @@ internal sealed record ReducedJpegs(string Sides, double Mean, double Beyond, in
             SKRect place = SKRect.Create(i % across * width, i / across * height, width, height);
             paint.Save();
             paint.ClipRect(place);
-            paint.DrawBitmap(photo, place.Left, place.Top);
-            if (photo.Width < width) paint.DrawBitmap(photo, place.Left + photo.Width, place.Top);
+            paint.DrawBitmap(photo, place.Left, place.Top, SKSamplingOptions.Default);
+            if (photo.Width < width) paint.DrawBitmap(photo, place.Left + photo.Width, place.Top, SKSamplingOptions.Default);
             paint.Restore();
         }
         string path = Path.Combine(folder, $"mosaic-{across}-{number}.jpg");

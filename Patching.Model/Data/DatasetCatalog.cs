@@ -5,17 +5,14 @@ namespace Patching.Model.Data;
 /// <summary>
 /// Finds data sets by the names the original uses (<c>MNIST</c>, <c>FashionMNIST</c>, <c>CIFAR10</c>, ...; case does not matter), and by
 /// path: any folder of images as <c>folder:PATH</c>, a table as <c>csv:FILE</c>, typographic attacks as <c>typographic:PATH</c>,
-/// the images of a manifest as <c>manifest:FILE</c>, images with captions as <c>captions:FILE</c>. Every name can end in <c>Val</c>, but
-/// not those with a path (of a folder <c>folderVal:PATH</c>): such a data set trains on a part of the training images and is evaluated on the rest (or on the official
-/// validation images, where the original uses these), so that choosing alpha never looks at the test images.
+/// the images of a manifest as <c>manifest:FILE</c>, images with captions as <c>captions:FILE</c>. Every name can end in <c>Val</c> (with a
+/// path <c>folderVal:PATH</c>, and so on; captions cannot): such a data set trains on a part of the training images and is evaluated on the
+/// rest (or on the official validation images, where the original uses these), so that choosing alpha never looks at the test images.
 /// </summary>
 public static class DatasetCatalog
 {
     /// <summary>Begins the name of a data set that is any folder of images.</summary>
     public const string FolderPrefix = "folder:";
-
-    /// <summary>Begins the name of a folder of images whose training images are divided.</summary>
-    public const string FolderValidationPrefix = "folderVal:";
 
     /// <summary>Begins the name of a data set that is a list of images with captions.</summary>
     public const string CaptionsPrefix = "captions:";
@@ -31,8 +28,9 @@ public static class DatasetCatalog
 
     private const string ValidationSuffix = "Val";
 
-    private static readonly string[] Prefixes =
-        [FolderPrefix, FolderValidationPrefix, CsvPrefix, TypographicPrefix, ManifestPrefix, CaptionsPrefix];
+    private static readonly string[] Prefixes = [FolderPrefix, CsvPrefix, TypographicPrefix, ManifestPrefix, CaptionsPrefix];
+
+    private static readonly string[] ValidationPrefixes = [.. Prefixes.Where(prefix => prefix != CaptionsPrefix).Select(ValidationPrefix)];
 
     // registry.py of the original: val_fraction=0.1, max_val_samples=5000, seed=0.
     private const double ValidationFraction = 0.1;
@@ -65,12 +63,16 @@ public static class DatasetCatalog
         if (PrefixOf(name) is { } prefix)
         {
             string path = WithHome(name[prefix.Length..]), named = prefix + name[prefix.Length..];
-            if (path.Length == 0) throw new InputException(
-                $"'{name}' names no {(prefix is FolderPrefix or FolderValidationPrefix or TypographicPrefix ? "folder" : "file")}; write {prefix}PATH");
+            if (path.Length == 0)
+                throw new InputException($"'{name}' names no {(prefix.Contains("csv") || prefix.Contains("manifest") || prefix == CaptionsPrefix ? "file" : "folder")}; write {prefix}PATH");
+            if (ValidationPrefixes.Contains(prefix))
+            {
+                string whole = prefix[..^(ValidationSuffix.Length + 1)] + ":" + path;
+                return ValidationPart(named, Open(whole, DatasetSplit.Train, dataLocation), split);
+            }
             return prefix switch
             {
                 FolderPrefix => FolderDataset.Open(named, path, split),
-                FolderValidationPrefix => ValidationPart(named, FolderDataset.Open(FolderPrefix + path, path, DatasetSplit.Train), split),
                 CsvPrefix => CsvDataset.Open(named, path, split),
                 TypographicPrefix => TypographicDataset.Open(named, path, split),
                 ManifestPrefix => ManifestDataset.Open(named, path, split, dataLocation),
@@ -112,7 +114,7 @@ public static class DatasetCatalog
     }
 
     /// <summary>The prefix that a data set's name begins with; null if it is a name of <see cref="Names"/> or unknown.</summary>
-    public static string? PrefixOf(string name) => Prefixes.FirstOrDefault(
+    public static string? PrefixOf(string name) => Prefixes.Concat(ValidationPrefixes).FirstOrDefault(
         prefix => name.StartsWith(prefix, StringComparison.OrdinalIgnoreCase));
 
     /// <summary>Whether anything of a data set is in a data location, be it usable or not.</summary>
@@ -123,23 +125,20 @@ public static class DatasetCatalog
         ?? Known.GetValueOrDefault(WithoutValidationSuffix(name));
 
     /// <summary>The name of the same data set with its training images divided; itself where they are already.</summary>
-    /// <exception cref="InputException">The name is unknown, or there is no way to divide the data set.</exception>
+    /// <exception cref="InputException">The name is unknown.</exception>
     public static string ValidationName(string name)
     {
         string canonical = Canonical(name);
         if (IsValidation(canonical)) return canonical;
-        return PrefixOf(canonical) switch
-        {
-            null => canonical + ValidationSuffix,
-            FolderPrefix => FolderValidationPrefix + canonical[FolderPrefix.Length..],
-            _ => throw new InputException($"{canonical}: has no held-out images; data sets with a name and {FolderPrefix}PATH can be divided"),
-        };
+        return PrefixOf(canonical) is { } prefix ? ValidationPrefix(prefix) + canonical[prefix.Length..] : canonical + ValidationSuffix;
     }
 
     /// <summary>Whether a name as <see cref="Canonical"/> gives it is that of a data set with divided training images.</summary>
     public static bool IsValidation(string canonical) => PrefixOf(canonical) is { } prefix
-        ? prefix == FolderValidationPrefix
+        ? ValidationPrefixes.Contains(prefix)
         : !Names.Contains(canonical) && canonical.EndsWith(ValidationSuffix, StringComparison.Ordinal);
+
+    private static string ValidationPrefix(string prefix) => $"{prefix[..^1]}{ValidationSuffix}:";
 
     /// <summary>The name without <c>Val</c> at its end; the name itself if it does not end so.</summary>
     internal static string WithoutValidationSuffix(string name) =>
