@@ -62,7 +62,7 @@ public sealed class PatchPipeline : IDisposable
     {
         // Everything that can be wrong with the data is found before the first step is computed.
         ImageDataset? training = settings.Load is null ? OpenTraining() : null;
-        ImageDataset[] evaluated = OpenEvaluated(training, cancellation), heldOut = OpenHeldOut();
+        ImageDataset[] evaluated = OpenEvaluated(training, cancellation), heldOut = OpenHeldOut(cancellation);
         (ParameterSet finetuned, string recipe, FinetuneSettings? trained) = training is null ? Load(settings.Load!) : Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
         using PatchedModels line = new(model, theta1);
@@ -102,8 +102,11 @@ public sealed class PatchPipeline : IDisposable
     {
         ImageDataset[] evaluated = [.. settings.EvalDatasets.Select(name => Open(name, DatasetSplit.Test))];
         foreach (string note in evaluated.Prepend(training).SelectMany(dataset => dataset?.Notes ?? [])) events.Note?.Invoke(note);
-        return cache is null ? evaluated : [.. evaluated.Select(dataset => cache.ForEvaluation(dataset, batches, cancellation))];
+        return Cached(evaluated, cancellation);
     }
+
+    private ImageDataset[] Cached(ImageDataset[] evaluated, CancellationToken cancellation) =>
+        cache is null ? evaluated : [.. evaluated.Select(dataset => cache.ForEvaluation(dataset, batches, cancellation))];
 
     private ImageDataset OpenTraining()
     {
@@ -111,7 +114,7 @@ public sealed class PatchPipeline : IDisposable
         return settings.Shots is { } shots ? FewShots.Take(dataset, shots, settings.Seed, events.Note) : dataset;
     }
 
-    private ImageDataset[] OpenHeldOut()
+    private ImageDataset[] OpenHeldOut(CancellationToken cancellation)
     {
         if (settings.Choice is null) return [];
         string[] names = [.. settings.EvalDatasets.Select(DatasetCatalog.Canonical)];
@@ -120,7 +123,7 @@ public sealed class PatchPipeline : IDisposable
         bool[] isPatched = [.. names.Select(IsPatched)];
         if (!isPatched.Contains(true)) throw new InputException($"--eval-datasets: the patching task is not among them, so nothing can be chosen; add it");
         if (!isPatched.Contains(false)) throw new InputException($"--eval-datasets: there is no other task than the patching task, so nothing can be lost; add a supported task");
-        return [.. names.Select(name => Open(DatasetCatalog.ValidationName(name), DatasetSplit.Test))];
+        return Cached([.. names.Select(name => Open(DatasetCatalog.ValidationName(name), DatasetSplit.Test))], cancellation);
     }
 
     private bool IsPatched(string name) => DatasetCatalog.ValidationName(name) == DatasetCatalog.ValidationName(settings.TrainDataset);
