@@ -164,6 +164,9 @@ public sealed class ClipCheckpoint : IDisposable
         foreach (StoredTensor stored in NameMap.Stored(Naming, spec)) RequireFinite(stored, _file.CountNonFinite(stored.Name));
     });
 
+    /// <summary>From now on gives back the memory of what has been read: for one pass over a file that may be larger than memory.</summary>
+    internal void ReadOnce() => _file.ReadsOnce = true;
+
     /// <summary>Closes the file.</summary>
     public void Dispose() => _file.Dispose();
 
