@@ -65,6 +65,11 @@ public sealed class ShardedTensorFile : TensorFile
         foreach (TensorFile shard in _shards.Values) shard.Dispose();
     }
 
+    internal override void Prefetch()
+    {
+        foreach (TensorFile shard in _shards.Values) shard.Prefetch();
+    }
+
     internal override void Forget()
     {
         foreach (TensorFile shard in _shards.Values) shard.Forget();

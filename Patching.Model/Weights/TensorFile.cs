@@ -129,6 +129,9 @@ public abstract class TensorFile : IDisposable
     /// <param name="scratch">Room for them.</param>
     internal abstract ReadOnlySpan<byte> Elements(TensorEntry entry, long first, int count, Span<byte> scratch);
 
+    /// <summary>Says that all of it will be read soon.</summary>
+    internal abstract void Prefetch();
+
     /// <summary>Gives back the memory of what has been read.</summary>
     internal abstract void Forget();
 
