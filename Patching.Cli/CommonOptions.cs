@@ -5,6 +5,7 @@ using System.Numerics;
 using Patching.Cli.Commands;
 using Patching.Kernels;
 using Patching.Model;
+using Patching.Model.Choosing;
 using Patching.Model.Clip;
 using Patching.Model.Pipeline;
 
@@ -51,6 +52,22 @@ internal static class CommonOptions
         DefaultValueFactory = _ => [0.5],
         CustomParser = result => [.. result.Tokens.Select(token => Parse<double>("--alpha", token.Value, result))],
     };
+
+    public static Option<double[]> SaveAlpha { get; } = Numbers("--save-alpha", "Alphas whose models are saved below --save; all of --alpha if not given, or the chosen one.");
+
+    public static Option<string?> Choose { get; } = Choice("--choose", "Choose alpha on held-out images: the best mean of supported and patching accuracy.", "mean");
+
+    public static Option<double?> MaxDrop { get; } = new("--max-drop")
+    {
+        Description = "Choose alpha on held-out images: the most patching accuracy while no supported task loses more than this many points.",
+        CustomParser = result => Parse<double>("--max-drop", result.Tokens[0].Value, result),
+    };
+
+    public static Option<bool> Search { get; } = new("--search") { Description = "Search alpha adaptively instead of trying every --alpha." };
+
+    public static Option<double> Resolution { get; } = Number("--resolution", "Distance of neighbouring alphas when choosing.", ChoiceSettings.DefaultResolution);
+
+    public static Option<bool> Guard { get; } = new("--guard") { Description = "Exit with code 3 if a supported task loses more than --max-drop on the test images." };
 
     public static Option<int> Epochs { get; } = Number("--epochs", "Passes over the training data.", 10);
 
@@ -170,6 +187,15 @@ internal static class CommonOptions
             DefaultValueFactory = _ => byDefault,
             CustomParser = result => Parse<T>(name, result.Tokens[0].Value, result),
         };
+
+    /// <summary>An option that takes numbers, none if it is not given.</summary>
+    public static Option<double[]> Numbers(string name, string description) => new(name)
+    {
+        Description = description,
+        AllowMultipleArgumentsPerToken = true,
+        Arity = ArgumentArity.OneOrMore,
+        CustomParser = result => [.. result.Tokens.Select(token => Parse<double>(name, token.Value, result))],
+    };
 
     private static T Parse<T>(string name, string text, ArgumentResult result)
         where T : struct, INumber<T>

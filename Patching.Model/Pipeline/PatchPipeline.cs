@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Reflection;
 using Patching.Kernels;
+using Patching.Model.Choosing;
 using Patching.Model.Clip;
 using Patching.Model.Data;
 using Patching.Model.Evaluation;
@@ -26,6 +27,8 @@ public sealed class PatchPipeline : IDisposable
     public PatchPipeline(Device device, PatchSettings settings, PipelineEvents events)
     {
         settings.Check();
+        // Images that decide about alpha must not have been trained on.
+        if (settings.Choice is not null) settings = settings with { TrainDataset = DatasetCatalog.ValidationName(settings.TrainDataset) };
         this.settings = settings;
         this.events = events;
         model = ClipModel.Open(device, settings.Model, settings.Activation, settings.Tokenizer, settings.Precision);
@@ -41,18 +44,22 @@ public sealed class PatchPipeline : IDisposable
     /// <summary>Version of this program, as recorded in results.</summary>
     public static string Version { get; } = typeof(PatchPipeline).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion;
 
-    /// <summary>Fine-tunes, interpolates, saves and evaluates.</summary>
+    /// <summary>What <see cref="Patch"/> chose; null where it was not asked to.</summary>
+    public ChoiceOutcome? Chosen { get; private set; }
+
+    /// <summary>Fine-tunes, interpolates, saves and evaluates; or chooses alpha on held-out images, saves that model and tests it.</summary>
     /// <returns>A record per data set and alpha, in the order they were asked for.</returns>
     public IReadOnlyList<ResultRecord> Patch(CancellationToken cancellation)
     {
         // Everything that can be wrong with the data is found before the first step is computed.
         ImageDataset? training = settings.Load is null ? Open(settings.TrainDataset, DatasetSplit.Train) : null;
-        ImageDataset[] evaluated = OpenEvaluated(training);
+        ImageDataset[] evaluated = OpenEvaluated(training), heldOut = OpenHeldOut();
         (ParameterSet finetuned, string recipe, FinetuneSettings? trained) = training is null ? Load(settings.Load!) : Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
         using PatchedModels line = new(model, theta1);
-        if (settings.Save is not null) SaveModels(line, recipe);
-        return Evaluate(evaluated, [.. settings.Alphas], alpha => line.At(alpha!.Value), trained, null, cancellation);
+        if (settings.Choice is { } choice) return Choose(choice, line, recipe, trained, heldOut, evaluated, cancellation);
+        if (settings.Save is not null) SaveModels(line, recipe, settings.SavedAlphas ?? settings.Alphas);
+        return EvaluateLine(evaluated, line, settings.Alphas, trained, cancellation);
     }
 
     /// <summary>Only fine-tunes, and saves the fine-tuned model as alpha 1.</summary>
@@ -63,7 +70,7 @@ public sealed class PatchPipeline : IDisposable
         (ParameterSet finetuned, string recipe, _) = Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
         using PatchedModels line = new(model, theta1);
-        if (settings.Save is not null) SaveModels(line, recipe);
+        if (settings.Save is not null) SaveModels(line, recipe, settings.SavedAlphas ?? settings.Alphas);
     }
 
     /// <summary>Only evaluates the model as it is.</summary>
@@ -83,6 +90,38 @@ public sealed class PatchPipeline : IDisposable
         ImageDataset[] evaluated = [.. settings.EvalDatasets.Select(name => Open(name, DatasetSplit.Test))];
         foreach (string note in evaluated.Prepend(training).SelectMany(dataset => dataset?.Notes ?? [])) events.Note?.Invoke(note);
         return evaluated;
+    }
+
+    private ImageDataset[] OpenHeldOut()
+    {
+        if (settings.Choice is null) return [];
+        string[] names = [.. settings.EvalDatasets.Select(DatasetCatalog.Canonical)];
+        if (names.FirstOrDefault(DatasetCatalog.IsValidation) is { } divided)
+            throw new InputException($"--eval-datasets {divided}: name the data set without Val; its held-out part chooses alpha, its test images judge the choice");
+        bool[] isPatched = [.. names.Select(IsPatched)];
+        if (!isPatched.Contains(true)) throw new InputException($"--eval-datasets: the patching task is not among them, so nothing can be chosen; add it");
+        if (!isPatched.Contains(false)) throw new InputException($"--eval-datasets: there is no other task than the patching task, so nothing can be lost; add a supported task");
+        return [.. names.Select(name => Open(DatasetCatalog.ValidationName(name), DatasetSplit.Test))];
+    }
+
+    private bool IsPatched(string name) => DatasetCatalog.ValidationName(name) == DatasetCatalog.ValidationName(settings.TrainDataset);
+
+    private List<ResultRecord> Choose(
+        ChoiceSettings choice, PatchedModels line, string recipe, FinetuneSettings? trained, ImageDataset[] heldOut, ImageDataset[] evaluated, CancellationToken cancellation)
+    {
+        List<ResultRecord> last = [];
+        AlphaChooser chooser = new(choice, (datasets, alphas) =>
+        {
+            List<EvaluationScore[]> scores = [];
+            last = EvaluateLine([.. datasets], line, alphas, trained, cancellation, scores.Add);
+            return [.. scores];
+        });
+        bool[] isPatched = [.. settings.EvalDatasets.Select(IsPatched)];
+        double alpha = chooser.Choose(heldOut, isPatched, settings.Alphas);
+        if (settings.Save is not null) SaveModels(line, recipe, [.. (settings.SavedAlphas ?? []).Append(alpha).Distinct()]);
+        Chosen = chooser.Test(alpha, heldOut, evaluated, isPatched, [.. ((double[])[0, alpha, 1]).Distinct()], chooser.Budget(settings.Alphas));
+        if (settings.Save is not null) Chosen.Save(Path.Combine(settings.Save, "choice.json"), settings.Command);
+        return last;
     }
 
     private ImageDataset Open(string name, DatasetSplit split) => DatasetCatalog.Open(name, split, settings.DataLocation);
@@ -138,7 +177,10 @@ public sealed class PatchPipeline : IDisposable
     private void CheckSave(string recipe)
     {
         if (settings.Save is null) return;
-        foreach (double alpha in settings.Alphas) PatchedModels.CheckSave(model, settings.Save, alpha, recipe, settings.Overwrite);
+        IEnumerable<double> alphas = settings.Choice is { } choice
+            ? [.. settings.SavedAlphas ?? [], .. choice.Search ? Enumerable.Range(0, choice.Steps + 1).Select(choice.AlphaAt) : settings.Alphas.Append(0)]
+            : settings.SavedAlphas ?? settings.Alphas;
+        foreach (double alpha in alphas.Distinct()) PatchedModels.CheckSave(model, settings.Save, alpha, recipe, settings.Overwrite);
     }
 
     /// <summary>How a fine-tune normalises; null where the model has nothing to normalise over batches.</summary>
@@ -154,9 +196,9 @@ public sealed class PatchPipeline : IDisposable
                 $"--batch-size {settings.BatchSize}: {job} needs {needed >> 20} MiB, {model.Device.Name} has {model.Device.MemoryBytes >> 20} MiB; use a smaller one"));
     }
 
-    private void SaveModels(PatchedModels line, string recipe)
+    private void SaveModels(PatchedModels line, string recipe, IReadOnlyList<double> alphas)
     {
-        foreach (double alpha in settings.Alphas)
+        foreach (double alpha in alphas)
         {
             string directory = line.Save(settings.Save!, alpha, recipe, settings.Command, settings.Overwrite);
             events.Note?.Invoke($"saved {directory}");
@@ -170,9 +212,16 @@ public sealed class PatchPipeline : IDisposable
         Evaluate(evaluated, [null], _ => tensors, recipe, epoch, cancellation);
     }
 
+    private List<ResultRecord> EvaluateLine(
+        ImageDataset[] datasets, PatchedModels line, IReadOnlyList<double> alphas, FinetuneSettings? recipe, CancellationToken cancellation, Action<EvaluationScore[]>? scored = null)
+    {
+        bool resident = line.Hold(alphas);
+        return Evaluate(datasets, [.. alphas], alpha => line.At(alpha!.Value), recipe, null, cancellation, scored, resident);
+    }
+
     private List<ResultRecord> Evaluate(
         ImageDataset[] datasets, IReadOnlyList<double?> alphas, Func<double?, ImageParameters> weightsAt, FinetuneSettings? recipe, int? epoch,
-        CancellationToken cancellation)
+        CancellationToken cancellation, Action<EvaluationScore[]>? scored = null, bool resident = false)
     {
         int classes = datasets.Max(dataset => dataset.ClassNames.Count);
         RequireMemory("evaluating", MemoryPlan.Evaluation(model.Config, settings.BatchSize, classes, model.Precision));
@@ -182,7 +231,8 @@ public sealed class PatchPipeline : IDisposable
         {
             (ZeroShotHead head, string headKey) = heads.Get(model, dataset);
             EvaluationScore[] scores = evaluator.Evaluate(
-                dataset, head, alphas.Count, i => weightsAt(alphas[i]), (done, total) => events.Progress?.Invoke($"evaluate {dataset.Name}", done, total), cancellation);
+                dataset, head, alphas.Count, i => weightsAt(alphas[i]), (done, total) => events.Progress?.Invoke($"evaluate {dataset.Name}", done, total), cancellation, resident);
+            scored?.Invoke(scores);
             ResultRecord[] records = [.. scores.Select((score, i) => Record(score, alphas[i], headKey, recipe, epoch))];
             if (settings.ResultsDb is not null) ResultRecord.Append(settings.ResultsDb, records);
             events.Results?.Invoke(records);
