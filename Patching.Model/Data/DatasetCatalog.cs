@@ -3,7 +3,8 @@ namespace Patching.Model.Data;
 /// <summary>
 /// Finds data sets by the names the original uses (<c>MNIST</c>, <c>FashionMNIST</c>, <c>CIFAR10</c>, ...; case does not matter), and any
 /// folder of images as <c>folder:PATH</c>, images with captions as <c>captions:FILE</c>. Every name but the last can end in <c>Val</c> (of a folder <c>folderVal:PATH</c>): such a data
-/// set trains on a part of the training images and is evaluated on the rest, so that choosing alpha never looks at the test images.
+/// set trains on a part of the training images and is evaluated on the rest, so that choosing alpha never looks at the test images. Behind any name, <c>:A</c> and <c>:B</c> are the two halves of its
+/// classes.
 /// </summary>
 public static class DatasetCatalog
 {
@@ -47,6 +48,8 @@ public static class DatasetCatalog
     /// damaged.</exception>
     public static ImageDataset Open(string name, DatasetSplit split, string dataLocation)
     {
+        if (WithoutHalf(name) is { Length: var length } && length < name.Length)
+            return ClassHalfDataset.Of(Canonical(name), Open(name[..length], split, dataLocation), name.EndsWith('B'));
         if (name.StartsWith(FolderPrefix, StringComparison.OrdinalIgnoreCase))
         {
             string path = name[FolderPrefix.Length..];
@@ -79,6 +82,7 @@ public static class DatasetCatalog
     /// <exception cref="InputException">The name is unknown.</exception>
     public static string Canonical(string name)
     {
+        if (WithoutHalf(name) is { Length: var length } && length < name.Length) return Canonical(name[..length]) + name[length..];
         if (name.StartsWith(FolderPrefix, StringComparison.OrdinalIgnoreCase)) return FolderPrefix + name[FolderPrefix.Length..];
         if (name.StartsWith(FolderValidationPrefix, StringComparison.OrdinalIgnoreCase)) return FolderValidationPrefix + name[FolderValidationPrefix.Length..];
         string plain = WithoutValidationSuffix(name);
@@ -97,15 +101,20 @@ public static class DatasetCatalog
     /// <exception cref="InputException">The name is unknown.</exception>
     public static string ValidationName(string name)
     {
-        string canonical = Canonical(name);
+        string half = name[WithoutHalf(name).Length..], canonical = Canonical(WithoutHalf(name));
+        if (half.Length > 0) return ValidationName(canonical) + half;
         if (IsValidation(canonical)) return canonical;
         return canonical.StartsWith(FolderPrefix, StringComparison.Ordinal) ? FolderValidationPrefix + canonical[FolderPrefix.Length..] : canonical + ValidationSuffix;
     }
 
     /// <summary>Whether a name as <see cref="Canonical"/> gives it is that of a data set with divided training images.</summary>
-    public static bool IsValidation(string canonical) =>
-        canonical.StartsWith(FolderValidationPrefix, StringComparison.Ordinal)
+    public static bool IsValidation(string canonical) => canonical.Length > WithoutHalf(canonical).Length
+        ? IsValidation(WithoutHalf(canonical))
+        : canonical.StartsWith(FolderValidationPrefix, StringComparison.Ordinal)
         || (!canonical.StartsWith(FolderPrefix, StringComparison.Ordinal) && !Names.Contains(canonical) && canonical.EndsWith(ValidationSuffix, StringComparison.Ordinal));
+
+    /// <summary>The name without the mark of a half of its classes; the name itself if it has none.</summary>
+    internal static string WithoutHalf(string name) => name.Length > 2 && name[^2..] is ":A" or ":B" ? name[..^2] : name;
 
     /// <summary>The name without <c>Val</c> at its end; the name itself if it does not end so.</summary>
     internal static string WithoutValidationSuffix(string name) =>

@@ -47,6 +47,7 @@ public sealed class ZeroShotPrompts
     /// <exception cref="InputException">The table has no such name.</exception>
     public static ZeroShotPrompts For(string datasetName)
     {
+        datasetName = DatasetCatalog.WithoutHalf(datasetName);
         if (datasetName.StartsWith(DatasetCatalog.FolderPrefix, StringComparison.OrdinalIgnoreCase)
             || datasetName.StartsWith(DatasetCatalog.FolderValidationPrefix, StringComparison.OrdinalIgnoreCase)) return Default;
         if (Table.TryGetValue(datasetName, out ZeroShotPrompts? prompts)) return prompts;
