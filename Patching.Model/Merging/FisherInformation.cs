@@ -47,7 +47,8 @@ public static class FisherInformation
                     double draw = SampleRandom.ForSample(settings.Seed, 0, chosen[batch.Indices[i]]).NextDouble();
                     step.Run(batch.Pixels.AsSpan(i * imageBytes, imageBytes), settings.TrueLabels ? batch.Labels[i] : null, draw);
                     SquaredSum.Forward(model.Device, information.Flat, step.Gradients.Flat);
-                    progress?.Invoke(++seen, samples.Count);
+                    seen++;
+                    progress?.Invoke(seen, samples.Count);
                 }
             }
         }
