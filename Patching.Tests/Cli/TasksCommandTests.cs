@@ -29,7 +29,8 @@ internal sealed class TasksCommandTests
     [TestCase("transfer", "original|folder:{0}|folder:{1}")]
     public void EveryStrategyTestsItsModelsOnEveryDataSet(string strategy, string models)
     {
-        Outcome outcome = TinyWorld.Do(Tasks(strategy, "colours,things", "save", "--results-db", world["r"], "--budget", "12", .. strategy == "sequential" ? (string[])["--both-orders"] : []));
+        string[] both = strategy == "sequential" ? ["--both-orders"] : [];
+        Outcome outcome = TinyWorld.Do(Tasks(strategy, "colours,things", "save", ["--results-db", world["r"], "--budget", "12", .. both]));
         string[] expected = string.Format(null, models, world.Colours, world["things"]).Split('|');
         Assert.That(outcome.OutputLines.Skip(2).Select(line => line.Split('|')[1].Trim()), Is.EqualTo(expected));
         JsonElement[] lines = [.. File.ReadLines(world["r"]).Select(line => JsonDocument.Parse(line).RootElement)];
