@@ -196,7 +196,7 @@ internal static class MergeCommand
         using Device device = CommonOptions.OpenDevice(parsed);
         using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
         using ClipModel model = ClipModel.Open(
-            device, merge.Inputs[0].Name, CommonOptions.ActivationOf(parsed), parsed.GetValue(CommonOptions.Tokenizer), TowerPrecisions.On(device, CommonOptions.PrecisionOf(parsed)));
+            device, merge.Inputs[0].Name, CommonOptions.ActivationOf(parsed), parsed.GetValue(CommonOptions.Tokenizer), CommonOptions.PrecisionOf(parsed));
         using ModelScorer scorer = new(model, datasets, Batches(parsed, model), new HeadCache(null), progress.Events.Progress);
         T found = search(scorer, progress);
         progress.Finish();
@@ -214,7 +214,7 @@ internal static class MergeCommand
     {
         int workers = parsed.GetValue(CommonOptions.Workers);
         if (workers is < 1 or > PatchSettings.MostThreads) throw new InputException($"--workers {workers}: must be between 1 and {PatchSettings.MostThreads}");
-        return new BatchOptions(parsed.GetValue(CommonOptions.BatchSize), model.Config.Vision.ImageSize)
+        return new BatchOptions(parsed.GetValue(CommonOptions.BatchSize), model.Config.Image.ImageSize)
         {
             Resize = model.Checkpoint.Preprocess.Resize,
             Workers = workers,

@@ -49,7 +49,7 @@ public sealed class Evaluator : IDisposable
     /// <param name="resident">Whether the weights of all candidates stay valid side by side: then every batch is uploaded and unfolded once, too.</param>
     /// <returns>A score per candidate.</returns>
     public EvaluationScore[] Evaluate(
-        ImageDataset dataset, ZeroShotHead head, int candidates, Func<int, VisionParameters> select, Action<long, long>? progress = null,
+        ImageDataset dataset, ZeroShotHead head, int candidates, Func<int, ImageParameters> select, Action<long, long>? progress = null,
         CancellationToken cancellation = default, bool resident = false)
     {
         using ImageClassifier classifier = new(model.Device, head, batches.BatchSize);
@@ -64,7 +64,7 @@ public sealed class Evaluator : IDisposable
             FillGroup(pipeline, group, resident ? 1 : candidates);
             for (int candidate = 0; candidate < candidates && group.Count > 0; candidate++)
             {
-                VisionParameters weights = select(candidate);
+                ImageParameters weights = select(candidate);
                 foreach (ImageBatch batch in group)
                 {
                     cancellation.ThrowIfCancellationRequested();

@@ -67,19 +67,19 @@ public static class FisherInformation
     private sealed class OneImage : IDisposable
     {
         private readonly ClipModel model;
-        private readonly VisionActivations activations;
+        private readonly ImageActivations activations;
         private readonly ImageClassifier classifier;
-        private readonly VisionParameters weights;
-        private readonly VisionParameters gradients;
+        private readonly ImageParameters weights;
+        private readonly ImageParameters gradients;
 
         public OneImage(ClipModel model, ZeroShotHead head)
         {
             this.model = model;
             Gradients = new ParameterSet(model.Device, "gradients", model.Vision.Table);
-            activations = VisionActivations.Allocate(model.Device, model.Config, batch: 1, training: true, model.Precision);
+            activations = ImageActivations.Create(model.Device, model.Config, batch: 1, training: true, model.Precision);
             classifier = new ImageClassifier(model.Device, head, batch: 1, model.Precision);
-            weights = new VisionParameters(model.Vision, model.Config);
-            gradients = new VisionParameters(Gradients, model.Config);
+            weights = ImageParameters.Of(model.Vision, model.Config);
+            gradients = ImageParameters.Of(Gradients, model.Config);
         }
 
         public ParameterSet Gradients { get; }

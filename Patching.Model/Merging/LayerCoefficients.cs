@@ -5,16 +5,17 @@ using Patching.Model.Clip;
 namespace Patching.Model.Merging;
 
 /// <summary>
-/// An interpolation coefficient per layer instead of one for the whole model. Layers are <c>visual.stem</c> (everything before the blocks), <c>visual.0</c> ... and <c>visual.head</c>
-/// (everything after them), and the same with <c>text.</c>
+/// An interpolation coefficient per layer instead of one for the whole model. Layers are <c>visual.stem</c> (everything before the blocks), <c>visual.0</c> ... (of a ResNet
+/// <c>visual.layer1.0</c> ...) and <c>visual.head</c> (everything after them), and the same with <c>text.</c>
 /// </summary>
 public sealed class LayerCoefficients
 {
     private const string VisualPrefix = "visual.";
     private const string TextPrefix = "text.";
     private const string BlockMark = "resblocks.";
+    private const string StagePrefix = "visual.layer";
 
-    private static readonly string[] HeadParts = ["ln_post", "visual.proj", "ln_final", "text_projection", "logit_scale"];
+    private static readonly string[] HeadParts = ["ln_post", "visual.proj", "attnpool", "ln_final", "text_projection", "logit_scale"];
 
     private readonly Dictionary<string, double> values;
 
@@ -28,8 +29,7 @@ public sealed class LayerCoefficients
     public string Description { get; }
 
     /// <summary>The layers of an architecture, in the order of the forward pass: the image tower's, then the text tower's.</summary>
-    public static ImmutableArray<string> Layers(ClipConfig config) =>
-        [.. Tower(VisualPrefix, config.Vision.Layers), .. config.Text is { } text ? Tower(TextPrefix, text.Layers) : []];
+    public static ImmutableArray<string> Layers(ClipConfig config) => [.. ParameterTable.All(config).Select(LayerOf).Distinct()];
 
     /// <summary>The layer that a parameter belongs to.</summary>
     public static string LayerOf(ParameterSpec spec)
@@ -41,6 +41,7 @@ public sealed class LayerCoefficients
             ReadOnlySpan<char> rest = spec.Name.AsSpan(block + BlockMark.Length);
             return $"{tower}{rest[..rest.IndexOf('.')]}";
         }
+        if (spec.Name.StartsWith(StagePrefix, StringComparison.Ordinal)) return string.Join('.', spec.Name.Split('.').Take(3));
         return tower + (HeadParts.Any(part => spec.Name.Contains(part, StringComparison.Ordinal)) ? "head" : "stem");
     }
 
@@ -57,14 +58,12 @@ public sealed class LayerCoefficients
     {
         if (!double.IsFinite(alpha) || !double.IsFinite(slope)) throw new InputException("--alpha, --slope: must be finite numbers");
         Dictionary<string, double> values = [];
-        foreach ((string prefix, int layers) in (IEnumerable<(string, int)>)[(VisualPrefix, config.Vision.Layers), (TextPrefix, config.Text?.Layers ?? 0)])
+        foreach (string prefix in (string[])[VisualPrefix, TextPrefix])
         {
-            string[] tower = [.. Tower(prefix, layers)];
+            string[] tower = [.. Layers(config).Where(layer => layer.StartsWith(prefix, StringComparison.Ordinal))];
+            int blocks = tower.Length - 2;
             for (int i = 0; i < tower.Length; i++)
-            {
-                int block = Math.Clamp(i - 1, 0, layers - 1);
-                values[tower[i]] = alpha + (layers > 1 ? slope * block / (layers - 1) : 0);
-            }
+                values[tower[i]] = alpha + (blocks > 1 ? slope * Math.Clamp(i - 1, 0, blocks - 1) / (blocks - 1) : 0);
         }
         foreach (string setting in single) Set(values, setting);
         string byHand = string.Concat(single.Select(setting => " " + setting));
@@ -94,7 +93,4 @@ public sealed class LayerCoefficients
             throw new InputException($"--layer {setting}: write LAYER=NUMBER, such as visual.0=0.25");
         values[layer] = value;
     }
-
-    private static IEnumerable<string> Tower(string prefix, int layers) => layers == 0 ? []
-        : [$"{prefix}stem", .. Enumerable.Range(0, layers).Select(layer => string.Create(CultureInfo.InvariantCulture, $"{prefix}{layer}")), $"{prefix}head"];
 }

@@ -40,8 +40,7 @@ public static class ModelComparison
         [
             ("activation", a.Config.Activation, b.Config.Activation),
             ("LayerNorm epsilon", a.Config.LayerNormEpsilon, b.Config.LayerNormEpsilon),
-            ("image size", a.Config.Vision.ImageSize, b.Config.Vision.ImageSize),
-            ("heads", a.Config.Vision.Heads, b.Config.Vision.Heads),
+            ("image tower", a.Config.Image.Describe(), b.Config.Image.Describe()),
             ("text heads", a.Config.Text?.Heads ?? 0, b.Config.Text?.Heads ?? 0),
             ("text pooling", a.Config.Text?.Pooling.ToString() ?? "none", b.Config.Text?.Pooling.ToString() ?? "none"),
             ("end-of-text id", a.Config.Text?.EndOfTextId ?? -1, b.Config.Text?.EndOfTextId ?? -1),

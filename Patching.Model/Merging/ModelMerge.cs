@@ -124,7 +124,7 @@ public sealed class ModelMerge : IDisposable
         {
             CheckpointWriter.Save(
                 output.Folder, like.Config, like.Preprocess, ahead.Read, type: output.Type, metadata: metadata, tokenizerDirectory: like.TokenizerDirectory,
-                overwrite: output.Overwrite);
+                overwrite: output.Overwrite, counters: like.Counters);
         }
         finally
         {

@@ -15,7 +15,7 @@ public sealed class ModelScorer : IDisposable
     private readonly ClipModel model;
     private readonly (ImageDataset Dataset, ZeroShotHead Head)[] tasks;
     private readonly ParameterSet working;
-    private readonly VisionParameters tensors;
+    private readonly ImageParameters tensors;
     private readonly Evaluator evaluator;
     private readonly Action<string, long, long>? progress;
 
@@ -31,7 +31,7 @@ public sealed class ModelScorer : IDisposable
         this.progress = progress;
         tasks = [.. datasets.Select(dataset => (dataset, heads.Get(model, dataset).Head))];
         working = new ParameterSet(model.Device, "merged parameters", ParameterTable.Vision(model.Config), model.Precision);
-        tensors = new VisionParameters(working, model.Config);
+        tensors = ImageParameters.Of(working, model.Config);
         evaluator = new Evaluator(model, batches);
     }
 

@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using System.Text;
 using Patching.Model.Clip;
 using Patching.Model.Weights;
 
@@ -37,7 +36,6 @@ public static class PatchDiff
             [PatchFile.BaseKey] = survey.BaseHash,
             [PatchFile.TunedKey] = survey.ResultHash,
             [PatchFile.ErrorKey] = PatchFile.Number(survey.RelativeError),
-            [ClipCheckpoint.ConfigKey] = Encoding.UTF8.GetString(HuggingFaceConfig.WriteConfig(zero.Config, "float32", indented: false)),
         };
         using (SafetensorsWriter writer = new(path, header, survey.Tensors, overwrite))
         {

@@ -16,7 +16,7 @@ internal sealed class WeightHash : IDisposable
     private readonly IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
 
     /// <summary>Begins with the architecture; the parameters follow in the table's order.</summary>
-    public WeightHash(ClipConfig config) => hash.AppendData(HuggingFaceConfig.WriteConfig(config, "float32", indented: false));
+    public WeightHash(ClipConfig config) => hash.AppendData(Encoding.UTF8.GetBytes($"{config}\0"));
 
     /// <summary>Adds the next parameter.</summary>
     public void Add(ParameterSpec spec, ReadOnlySpan<float> values)

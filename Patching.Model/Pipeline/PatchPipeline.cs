@@ -31,9 +31,14 @@ public sealed class PatchPipeline : IDisposable
         if (settings.Choice is not null) settings = settings with { TrainDataset = DatasetCatalog.ValidationName(settings.TrainDataset) };
         this.settings = settings;
         this.events = events;
-        model = ClipModel.Open(device, settings.Model, settings.Activation, settings.Tokenizer, TowerPrecisions.On(device, settings.Precision));
+        model = ClipModel.Open(device, settings.Model, settings.Activation, settings.Tokenizer, settings.Precision);
+        if (settings.BatchNorm is not null && BatchNorm is null)
+        {
+            model.Dispose();
+            throw new InputException($"--batch-norm: the image tower of {settings.Model} is a vision transformer and has no batch normalisation; leave it out");
+        }
         heads = new HeadCache(settings.Save is null ? null : Path.Combine(settings.Save, "heads"));
-        batches = new BatchOptions(settings.BatchSize, model.Config.Vision.ImageSize) { Resize = model.Checkpoint.Preprocess.Resize, Workers = settings.Workers, SkipBadImages = settings.SkipBadImages };
+        batches = new BatchOptions(settings.BatchSize, model.Config.Image.ImageSize) { Resize = model.Checkpoint.Preprocess.Resize, Workers = settings.Workers, SkipBadImages = settings.SkipBadImages };
     }
 
     /// <summary>Version of this program, as recorded in results.</summary>
@@ -71,7 +76,7 @@ public sealed class PatchPipeline : IDisposable
     /// <summary>Only evaluates the model as it is.</summary>
     public IReadOnlyList<ResultRecord> EvaluateModel(CancellationToken cancellation)
     {
-        using VisionParameters weights = new(model.Vision, model.Config);
+        using ImageParameters weights = ImageParameters.Of(model.Vision, model.Config);
         weights.Pack(model.Device);
         return Evaluate(OpenEvaluated(null), [null], _ => weights, null, null, cancellation);
     }
@@ -125,7 +130,7 @@ public sealed class PatchPipeline : IDisposable
     {
         settings.Recipe(dataset.Count, "", "", model.Precision).Check(settings.WarmupLength is not null);
         RequireMemory("fine-tuning", MemoryPlan.Training(model.Config, settings.BatchSize, dataset.ClassNames.Count, model.Precision));
-        FinetuneSettings recipe = settings.Recipe(dataset.Count, model.Checkpoint.Sha256, heads.Key(model, dataset), model.Precision);
+        FinetuneSettings recipe = settings.Recipe(dataset.Count, model.Checkpoint.Sha256, heads.Key(model, dataset), model.Precision) with { BatchNorm = BatchNorm };
         CheckSave(recipe.ToJson());
         TrainingEvents reports = new()
         {
@@ -144,7 +149,7 @@ public sealed class PatchPipeline : IDisposable
     {
         // A lone file may not say its activation; a directory does.
         using ClipCheckpoint checkpoint = ClipCheckpoint.Open(path, Directory.Exists(path) ? settings.Activation : model.Config.Activation);
-        if (checkpoint.Config.Vision != model.Config.Vision || checkpoint.Config.EmbeddingWidth != model.Config.EmbeddingWidth
+        if (checkpoint.Config.Image != model.Config.Image || checkpoint.Config.EmbeddingWidth != model.Config.EmbeddingWidth
             || checkpoint.Config.Activation != model.Config.Activation || checkpoint.Config.LayerNormEpsilon != model.Config.LayerNormEpsilon)
             throw new InputException($"--load {path}: its image tower is not of the same architecture as that of {settings.Model}");
         string recipe = $"loaded {checkpoint.Sha256}";
@@ -163,6 +168,9 @@ public sealed class PatchPipeline : IDisposable
             : settings.SavedAlphas ?? settings.Alphas;
         foreach (double alpha in alphas.Distinct()) PatchedModels.CheckSave(model, settings.Save, alpha, recipe, settings.Overwrite);
     }
+
+    /// <summary>How a fine-tune normalises; null where the model has nothing to normalise over batches.</summary>
+    private BatchNormStatistics? BatchNorm => model.Config.Image is ResNetConfig ? settings.BatchNorm ?? BatchNormStatistics.Frozen : null;
 
     // Memory of the host is granted on paper and missing later, so the plan is compared with what there is.
     private void RequireMemory(string job, IReadOnlyList<MemoryRole> plan)
@@ -185,7 +193,7 @@ public sealed class PatchPipeline : IDisposable
 
     private void EvaluateEpoch(ImageDataset[] evaluated, int epoch, ParameterSet weights, FinetuneSettings recipe, CancellationToken cancellation)
     {
-        using VisionParameters tensors = new(weights, model.Config);
+        using ImageParameters tensors = ImageParameters.Of(weights, model.Config);
         tensors.Pack(model.Device);
         Evaluate(evaluated, [null], _ => tensors, recipe, epoch, cancellation);
     }
@@ -198,7 +206,7 @@ public sealed class PatchPipeline : IDisposable
     }
 
     private List<ResultRecord> Evaluate(
-        ImageDataset[] datasets, IReadOnlyList<double?> alphas, Func<double?, VisionParameters> weightsAt, FinetuneSettings? recipe, int? epoch,
+        ImageDataset[] datasets, IReadOnlyList<double?> alphas, Func<double?, ImageParameters> weightsAt, FinetuneSettings? recipe, int? epoch,
         CancellationToken cancellation, Action<EvaluationScore[]>? scored = null, bool resident = false)
     {
         int classes = datasets.Max(dataset => dataset.ClassNames.Count);

@@ -17,8 +17,8 @@ public sealed class PatchedModels : IDisposable
     private readonly ClipModel model;
     private readonly ParameterSet finetuned;
     private readonly ParameterSet working;
-    private readonly VisionParameters workingTensors;
-    private readonly Dictionary<double, (ParameterSet Weights, VisionParameters Tensors)> held = [];
+    private readonly ImageParameters workingTensors;
+    private readonly Dictionary<double, (ParameterSet Weights, ImageParameters Tensors)> held = [];
     private double? current;
 
     /// <summary>Prepares working weights; takes no ownership of the ends.</summary>
@@ -29,7 +29,7 @@ public sealed class PatchedModels : IDisposable
         this.model = model;
         this.finetuned = finetuned;
         working = new ParameterSet(model.Device, "interpolated parameters", finetuned.Table, model.Precision);
-        workingTensors = new VisionParameters(working, model.Config);
+        workingTensors = ImageParameters.Of(working, model.Config);
     }
 
     /// <summary>
@@ -45,7 +45,7 @@ public sealed class PatchedModels : IDisposable
         foreach (double alpha in alphas)
         {
             ParameterSet weights = new(model.Device, "interpolated parameters", finetuned.Table, model.Precision);
-            VisionParameters tensors = new(weights, model.Config);
+            ImageParameters tensors = new(weights, model.Config);
             held.Add(alpha, (weights, tensors));
             Interpolation.Forward(model.Device, weights.Flat, model.Vision.Flat, finetuned.Flat, alpha, weights.Rounded);
             tensors.Pack(model.Device);
@@ -54,9 +54,9 @@ public sealed class PatchedModels : IDisposable
     }
 
     /// <summary>The weights for one alpha, valid until the next call, or longer if <see cref="Hold"/> keeps them.</summary>
-    public VisionParameters At(double alpha)
+    public ImageParameters At(double alpha)
     {
-        if (held.TryGetValue(alpha, out (ParameterSet Weights, VisionParameters Tensors) kept)) return kept.Tensors;
+        if (held.TryGetValue(alpha, out (ParameterSet Weights, ImageParameters Tensors) kept)) return kept.Tensors;
         if (current == alpha) return workingTensors;
         Interpolation.Forward(model.Device, working.Flat, model.Vision.Flat, finetuned.Flat, alpha, working.Rounded);
         workingTensors.Pack(model.Device);
@@ -92,7 +92,7 @@ public sealed class PatchedModels : IDisposable
                 if (trained.Contains(spec.Name)) working.Fetch(spec, values);
                 else model.Checkpoint.Read(spec, values);
             },
-            metadata: metadata, tokenizerDirectory: model.Checkpoint.TokenizerDirectory, overwrite: overwrite);
+            metadata: metadata, tokenizerDirectory: model.Checkpoint.TokenizerDirectory, overwrite: overwrite, counters: model.Checkpoint.Counters);
         return directory;
     }
 
@@ -114,7 +114,7 @@ public sealed class PatchedModels : IDisposable
 
     private void Release()
     {
-        foreach ((ParameterSet weights, VisionParameters tensors) in held.Values)
+        foreach ((ParameterSet weights, ImageParameters tensors) in held.Values)
         {
             tensors.Dispose();
             weights.Dispose();

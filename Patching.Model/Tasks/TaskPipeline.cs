@@ -60,10 +60,10 @@ public sealed class TaskPipeline : IDisposable
         (this.recipe, this.run, this.events) = (recipe, run, events);
         tasks = [.. recipe.TrainDatasets.Select(DatasetCatalog.Canonical)];
         all = [.. recipe.EvalDatasets.Select(DatasetCatalog.Canonical).Concat(tasks).Distinct()];
-        model = ClipModel.Open(device, recipe.Model, run.Activation, run.Tokenizer, TowerPrecisions.On(device, run.Precision));
+        model = ClipModel.Open(device, recipe.Model, run.Activation, run.Tokenizer, run.Precision);
         table = ParameterTable.Vision(model.Config);
         heads = new HeadCache(Path.Combine(run.Save, "heads"));
-        batches = new BatchOptions(recipe.BatchSize, model.Config.Vision.ImageSize) { Resize = model.Checkpoint.Preprocess.Resize, Workers = run.Workers };
+        batches = new BatchOptions(recipe.BatchSize, model.Config.Image.ImageSize) { Resize = model.Checkpoint.Preprocess.Resize, Workers = run.Workers };
     }
 
     /// <summary>Runs the recipe.</summary>
@@ -204,7 +204,7 @@ public sealed class TaskPipeline : IDisposable
         HashSet<string> trained = [.. table.Select(spec => spec.Name)];
         CheckpointWriter.Save(
             folder, model.Config, model.Checkpoint.Preprocess, (spec, values) => (trained.Contains(spec.Name) ? stage.Source : model.Checkpoint.Read)(spec, values),
-            metadata: metadata, tokenizerDirectory: model.Checkpoint.TokenizerDirectory, overwrite: true);
+            metadata: metadata, tokenizerDirectory: model.Checkpoint.TokenizerDirectory, overwrite: true, counters: model.Checkpoint.Counters);
         events.Note?.Invoke($"saved {folder}");
     }
 
