@@ -45,7 +45,7 @@ public sealed class PatchedModels : IDisposable
         foreach (double alpha in alphas)
         {
             ParameterSet weights = new(model.Device, "interpolated parameters", finetuned.Table, model.Precision);
-            ImageParameters tensors = new(weights, model.Config);
+            ImageParameters tensors = ImageParameters.Of(weights, model.Config);
             held.Add(alpha, (weights, tensors));
             Interpolation.Forward(model.Device, weights.Flat, model.Vision.Flat, finetuned.Flat, alpha, weights.Rounded);
             tensors.Pack(model.Device);
