@@ -46,6 +46,37 @@ public sealed class JointDataset : ImageDataset
     }
 
     /// <inheritdoc/>
+    public override RgbImage LoadReduced(int index, int enough)
+    {
+        (int part, int image) = Find(index);
+        return parts[part].LoadReduced(image, enough);
+    }
+
+    /// <inheritdoc/>
+    public override bool IsDecoded => parts.All(part => part.IsDecoded);
+
+    /// <inheritdoc/>
+    public override string SourceFile(int index)
+    {
+        (int part, int image) = Find(index);
+        return parts[part].SourceFile(image);
+    }
+
+    /// <inheritdoc/>
+    public override StoredImage Stored(int index)
+    {
+        (int part, int image) = Find(index);
+        return parts[part].Stored(image);
+    }
+
+    /// <inheritdoc/>
+    public override string StoredPath(int index)
+    {
+        (int part, int image) = Find(index);
+        return parts[part].StoredPath(image);
+    }
+
+    /// <inheritdoc/>
     public override string Describe(int index)
     {
         (int part, int image) = Find(index);

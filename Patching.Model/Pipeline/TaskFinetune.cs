@@ -10,7 +10,7 @@ internal static class TaskFinetune
 {
     /// <summary>Fine-tunes the image tower.</summary>
     /// <param name="model">Architecture and engine.</param>
-    /// <param name="dataset">The images.</param>
+    /// <param name="images">Gives the images, where there is still something to train.</param>
     /// <param name="heads">A head per task of the data set.</param>
     /// <param name="initial">Where the tower starts from.</param>
     /// <param name="settings">What is computed.</param>
@@ -18,11 +18,11 @@ internal static class TaskFinetune
     /// <param name="cancellation">Interrupts it; the state is saved.</param>
     /// <returns>theta1, to be disposed by the caller.</returns>
     public static ParameterSet Run(
-        ClipModel model, ImageDataset dataset, IReadOnlyList<ZeroShotHead> heads, ParameterSource initial, FinetuneSettings settings, TrainingRun run, CancellationToken cancellation)
+        ClipModel model, Func<ImageDataset> images, IReadOnlyList<ZeroShotHead> heads, ParameterSource initial, FinetuneSettings settings, TrainingRun run, CancellationToken cancellation)
     {
         if (Finished(model, run) is { } finished) return finished;
         using Finetuner finetuner = new(model.Device, model.Config, model.Tower, initial, heads, settings);
-        run.Run(finetuner, dataset, cancellation);
+        run.Run(finetuner, images(), cancellation);
         return finetuner.DetachParameters();
     }
 

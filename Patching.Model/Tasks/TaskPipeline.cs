@@ -186,7 +186,7 @@ public sealed class TaskPipeline : IDisposable
         TrainingRun training = new(
             settings.Plan, batches, Path.Combine(run.Save, folder), run.Overwrite, new TrainingEvents { Note = events.Note, Progress = events.Training });
         training.CheckState();
-        ParameterSet tuned = TaskFinetune.Run(model, dataset, [.. ofParts.Select(part => part.Head)], initial, settings, training, cancellation);
+        ParameterSet tuned = TaskFinetune.Run(model, () => dataset, [.. ofParts.Select(part => part.Head)], initial, settings, training, cancellation);
         owned.Add(tuned);
         return tuned;
     }
