@@ -20,7 +20,9 @@ internal sealed class ManyAlphasTests
         using ClipModel model = ClipModel.Open(device, world.Model), other = ClipModel.Open(device, world["tuned"]);
         using PatchedModels line = new(model, other.Vision);
         ImageDataset dataset = DatasetCatalog.Open(world.Dataset, DatasetSplit.Test, "");
-        ZeroShotHead head = new HeadCache(null).Get(model, dataset).Head;
+        // Many directions, so that a small change of the weights changes some prediction.
+        Random random = new(3);
+        ZeroShotHead head = new([.. Enumerable.Range(0, 60 * model.Config.EmbeddingWidth).Select(_ => (float)(random.NextDouble() - 0.5))], 60, model.Config.EmbeddingWidth);
         double[] alphas = [0, 0.3, 0.5, 0.8, 1];
         // Four batches, the last one short.
         using Evaluator evaluator = new(model, new BatchOptions(4, model.Config.Vision.ImageSize) { Workers = 2 });
