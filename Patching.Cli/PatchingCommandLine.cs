@@ -49,6 +49,7 @@ internal static class PatchingCommandLine
             PatchCommand.Create(),
             FinetuneCommand.Create(),
             PretrainCommand.Create(),
+            TasksCommand.Create(),
             EvaluateCommand.Create(),
             InterpolateCommand.Create(),
             MergeCommand.Create(),

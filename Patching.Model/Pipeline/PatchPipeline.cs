@@ -163,22 +163,10 @@ public sealed class PatchPipeline : IDisposable
         string? directory = settings.Save is null ? null : Path.Combine(settings.Save, "finetune");
         TrainingRun run = new(recipe.Plan, batches, directory, settings.Overwrite, reports);
         run.CheckState();
-        return (Finished(run) ?? Train(run, recipe, dataset, cancellation), recipe.ToJson(), recipe);
-    }
-
-    private ParameterSet? Finished(TrainingRun run) => run.Finished(path =>
-    {
-        ParameterSet parameters = new(model.Device, "fine-tuned parameters", ParameterTable.Vision(model.Config));
-        TrainingCheckpoint.LoadParameters(path, parameters);
-        return parameters;
-    });
-
-    private ParameterSet Train(TrainingRun run, FinetuneSettings recipe, ImageDataset dataset, CancellationToken cancellation)
-    {
-        (ZeroShotHead head, _) = heads.Get(model, dataset);
-        using Finetuner finetuner = new(model.Device, model.Config, model.Tower, model.Checkpoint.Read, head, recipe);
-        run.Run(finetuner, cache?.ForTraining(dataset, batches, cancellation) ?? dataset, cancellation);
-        return finetuner.DetachParameters();
+        ZeroShotHead head = heads.Get(model, dataset).Head;
+        return (
+            TaskFinetune.Run(model, () => cache?.ForTraining(dataset, batches, cancellation) ?? dataset, [head], model.Checkpoint.Read, recipe, run, cancellation), recipe.ToJson(),
+            recipe);
     }
 
     private (ParameterSet Finetuned, string Recipe, FinetuneSettings? Settings) Load(string path)
