@@ -13,8 +13,11 @@ namespace Patching.Model.Demo;
 /// <param name="root">Folder that gets the data.</param>
 /// <param name="seed">Seed of all pictures.</param>
 /// <param name="imageSize">Side of a picture in pixels.</param>
-internal sealed class DemoData(string root, long seed, int imageSize)
+/// <param name="progress">Called with the pictures drawn and to draw, one call at a time.</param>
+internal sealed class DemoData(string root, long seed, int imageSize, Action<long, long>? progress)
 {
+    private const int ReportInterval = 100;
+
     private static readonly (string Name, Vector3 Colour)[] Colours =
     [
         ("red", new(0.85f, 0.15f, 0.15f)), ("green", new(0.15f, 0.65f, 0.2f)), ("blue", new(0.2f, 0.3f, 0.9f)), ("yellow", new(0.95f, 0.85f, 0.2f)),
@@ -22,6 +25,10 @@ internal sealed class DemoData(string root, long seed, int imageSize)
     ];
 
     private static readonly string[] Sizes = ["small", "large"];
+
+    private readonly Lock counting = new();
+    private long drawn;
+    private long toDraw;
 
     /// <summary>Pairs of pictures and captions for contrastive training.</summary>
     public string Captions => Path.Combine(root, "captions.jsonl");
@@ -39,6 +46,7 @@ internal sealed class DemoData(string root, long seed, int imageSize)
     /// <param name="cancellation">Stops between two pictures.</param>
     public void Draw(int pairs, int training, int test, CancellationToken cancellation)
     {
+        (drawn, toDraw) = (0, Count(pairs, training, test));
         DrawCaptioned(pairs, cancellation);
         DrawClasses(Shapes, "train", training, [.. Figures.Shapes.Select(shape => shape.Name)], ShapeOf, cancellation);
         DrawClasses(Shapes, "test", test, [.. Figures.Shapes.Select(shape => shape.Name)], ShapeOf, cancellation);
@@ -47,6 +55,18 @@ internal sealed class DemoData(string root, long seed, int imageSize)
             DrawClasses(Digits, split, count, digits, (label, random) => WrittenDigit(label, ref random), cancellation);
 
         Drawing ShapeOf(int label, SampleRandom random) => Shape(label, ref random).Picture;
+    }
+
+    /// <summary>How many pictures <see cref="Draw"/> draws: the patching task has a validation split, too.</summary>
+    private static long Count(int pairs, int training, int test) => pairs + 2L * training + 3L * test;
+
+    private void Save(Drawing picture, string path)
+    {
+        SkiaImageWriter.WritePng(picture.ToImage(), path);
+        lock (counting)
+        {
+            if (++drawn % ReportInterval == 0 || drawn == toDraw) progress?.Invoke(drawn, toDraw);
+        }
     }
 
     private void DrawCaptioned(int pairs, CancellationToken cancellation)
@@ -62,7 +82,7 @@ internal sealed class DemoData(string root, long seed, int imageSize)
             int label = random.NextInt(10);
             (Drawing picture, string what) = isDigit ? DisplayDigit(label, ref random) : Shape(label, ref random);
             string name = string.Create(CultureInfo.InvariantCulture, $"{i:D6}.png");
-            SkiaImageWriter.WritePng(picture.ToImage(), Path.Combine(folder, name));
+            Save(picture, Path.Combine(folder, name));
             string article = what[0] is 'o' ? "an" : "a", caption = random.NextInt(2) == 0 ? $"a photo of {article} {what}." : $"a photo of the {what}.";
             lines[i] = JsonSerializer.Serialize(new { image = $"captioned/{name}", caption });
         });
@@ -78,7 +98,7 @@ internal sealed class DemoData(string root, long seed, int imageSize)
         {
             int label = i % classNames.Length;
             Drawing picture = draw(label, Stream($"{Path.GetFileName(task)}/{split}", i));
-            SkiaImageWriter.WritePng(picture.ToImage(), Path.Combine(folders[label], string.Create(CultureInfo.InvariantCulture, $"{i:D6}.png")));
+            Save(picture, Path.Combine(folders[label], string.Create(CultureInfo.InvariantCulture, $"{i:D6}.png")));
         });
     }
 

@@ -26,7 +26,7 @@ public sealed class DemoPipeline
         this.settings = settings;
         this.events = events;
         PatchSettings.CheckFolder("--out", settings.Output);
-        data = new DemoData(Path.Combine(settings.Output, "data"), settings.Seed, settings.ImageSize);
+        data = new DemoData(Path.Combine(settings.Output, "data"), settings.Seed, settings.ImageSize, (done, total) => events.Progress?.Invoke("draw", done, total));
         RequireSameDemo();
     }
 
@@ -67,7 +67,6 @@ public sealed class DemoPipeline
     private void Draw(CancellationToken cancellation)
     {
         if (File.Exists(Mark)) return;
-        events.Note?.Invoke($"drawing {settings.Pairs + 2 * settings.Training + 3 * settings.Test} pictures in {Path.GetDirectoryName(Mark)}");
         data.Draw(settings.Pairs, settings.Training, settings.Test, cancellation);
         File.WriteAllText(Mark, Description);
     }
@@ -105,10 +104,14 @@ public sealed class DemoPipeline
             ExpName = "demo",
         };
         PatchCommand = string.Join(
-            ' ', "patching patch", "--model", patch.Model, "--train-dataset", patch.TrainDataset, "--eval-datasets", string.Join(',', patch.EvalDatasets), "--epochs",
-            patch.Epochs.ToString(CultureInfo.InvariantCulture), "--lr", patch.LearningRate.ToString("R", CultureInfo.InvariantCulture), "--warmup_length",
-            patch.WarmupLength?.ToString(CultureInfo.InvariantCulture), "--alpha", string.Join(' ', patch.Alphas.Select(a => a.ToString("R", CultureInfo.InvariantCulture))),
-            "--seed", patch.Seed.ToString(CultureInfo.InvariantCulture), "--save", patch.Save, "--results-db", patch.ResultsDb);
+            ' ', "patching patch", "--model", Quoted(patch.Model), "--train-dataset", Quoted(patch.TrainDataset), "--eval-datasets",
+            Quoted(string.Join(',', patch.EvalDatasets)), "--epochs", Number(patch.Epochs), "--lr", Number(patch.LearningRate), "--warmup_length",
+            Number(patch.WarmupLength!.Value), "--alpha", string.Join(' ', patch.Alphas.Select(Number)), "--seed", Number(patch.Seed), "--save", Quoted(patch.Save),
+            "--results-db", Quoted(patch.ResultsDb));
         return patch with { Command = PatchCommand };
     }
+
+    private static string Quoted(string path) => path.Contains(' ') ? $"'{path}'" : path;
+
+    private static string Number(double value) => value.ToString("R", CultureInfo.InvariantCulture);
 }

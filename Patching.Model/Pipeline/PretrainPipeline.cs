@@ -85,6 +85,7 @@ public sealed class PretrainPipeline
             WeightDecay = settings.WeightDecay,
             ClipNorm = settings.ClipNorm,
             Seed = settings.Seed,
+            Precision = TowerPrecisions.On(device, settings.Precision),
         };
         return recipe with { WarmupLength = settings.WarmupLength ?? (int)(recipe.TotalSteps / 20) };
     }
@@ -98,9 +99,9 @@ public sealed class PretrainPipeline
         ParameterSource initial = given is null ? (spec, values) => ClipInitialization.Fill(config, settings.Seed, spec, values) : given.Read;
         NormalizationTable table = new(preprocess.Mean.AsSpan(), preprocess.Std.AsSpan());
         using VisionTransformer images = new(device, config, table.Values);
-        using ContrastiveTrainer trainer = new(device, config, images, new TextTransformer(device, config), initial, Caption, recipe);
+        using ContrastiveTrainer trainer = new(device, config, images, new TextTransformer(device, config, recipe.Precision), initial, Caption, recipe);
         BatchOptions batches = new(recipe.BatchSize, config.Vision.ImageSize) { Workers = settings.Workers, SkipBadImages = settings.SkipBadImages };
-        TrainingEvents reports = new() { Note = events.Note, Progress = events.Training };
+        TrainingEvents reports = new() { Note = events.Note, Progress = events.Pretraining };
         TrainingRun run = new(recipe.Plan, batches, Path.Combine(settings.Save, "pretrain"), settings.Overwrite, reports);
         run.Run(trainer, dataset, cancellation);
         Dictionary<string, string> metadata = new() { ["pretrain_settings"] = recipe.Plan.Settings, ["command"] = settings.Command };
@@ -117,7 +118,7 @@ public sealed class PretrainPipeline
 
     private void RequireMemory(ClipConfig config, ContrastiveSettings recipe)
     {
-        long needed = MemoryPlan.Pretraining(config, recipe.BatchSize, recipe.MicroBatch).Sum(role => role.Bytes);
+        long needed = MemoryPlan.Pretraining(config, recipe.BatchSize, recipe.MicroBatch, recipe.Precision).Sum(role => role.Bytes);
         if (needed > device.MemoryBytes)
             throw new InputException(string.Create(
                 CultureInfo.InvariantCulture,

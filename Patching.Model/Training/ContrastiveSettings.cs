@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Patching.Model.Clip;
 
 namespace Patching.Model.Training;
 
@@ -47,6 +48,9 @@ public sealed record ContrastiveSettings
 
     /// <summary>Decides the order of the pairs, their crops and the choice among several texts of an image.</summary>
     public int Seed { get; init; }
+
+    /// <summary>Arithmetic of forward and backward in both towers; the loss is single precision.</summary>
+    public TowerPrecision Precision { get; init; }
 
     /// <summary>Steps of one pass.</summary>
     [JsonIgnore]

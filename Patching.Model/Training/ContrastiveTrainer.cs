@@ -38,6 +38,7 @@ public sealed class ContrastiveTrainer : ITrainer, IDisposable
     private readonly int decayed;
     private Tensor imageFeatures;
     private Tensor textFeatures;
+    private Tensor roundedGradient;
     private Tensor clip;
     private Tensor normScratch;
 
@@ -53,12 +54,12 @@ public sealed class ContrastiveTrainer : ITrainer, IDisposable
         this.captions = captions;
         this.settings = settings;
         ImmutableArray<ParameterSpec> table = Table(config, out decayed);
-        Parameters = new ParameterSet(device, "parameters", table);
+        Parameters = new ParameterSet(device, "parameters", table, settings.Precision);
         Gradients = new ParameterSet(device, "gradients", table);
         FirstMoment = new ParameterSet(device, "first moment", table);
         SecondMoment = new ParameterSet(device, "second moment", table);
-        images = VisionActivations.Allocate(device, config, settings.MicroBatch, training: true);
-        texts = TextActivations.Allocate(device, config, settings.MicroBatch, config.Text!.ContextLength, training: true);
+        images = VisionActivations.Allocate(device, config, settings.MicroBatch, training: true, settings.Precision);
+        texts = TextActivations.Allocate(device, config, settings.MicroBatch, config.Text!.ContextLength, training: true, settings.Precision);
         loss = new ContrastiveLoss(device, settings.BatchSize, config.EmbeddingWidth);
         imageWeights = new VisionParameters(Parameters, config);
         imageGradients = new VisionParameters(Gradients, config);
@@ -68,6 +69,8 @@ public sealed class ContrastiveTrainer : ITrainer, IDisposable
         {
             imageFeatures = a.Take("image_features", settings.BatchSize, config.EmbeddingWidth);
             textFeatures = a.Take("text_features", settings.BatchSize, config.EmbeddingWidth);
+            if (settings.Precision == TowerPrecision.BFloat16)
+                roundedGradient = a.Take("rounded_gradient", ElementType.BFloat16, settings.MicroBatch, config.EmbeddingWidth);
             clip = a.Take("norm_and_coefficient", 2);
             normScratch = a.Take("partial_sums", GradientNorm.ScratchLength);
         });
@@ -133,8 +136,8 @@ public sealed class ContrastiveTrainer : ITrainer, IDisposable
         {
             bool kept = settings.MicroBatch >= settings.BatchSize;
             Piece piece = kept ? Cut(length, first) : Forward(pixels, imageBytes, tokens, positions, length, first);
-            imageTower.Backward(imageWeights, imageGradients, piece.Images, imageFeatures.SliceRows(first, piece.Count));
-            textTower.Backward(textWeights, textGradients, piece.Texts, textFeatures.SliceRows(first, piece.Count));
+            imageTower.Backward(imageWeights, imageGradients, piece.Images, Gradient(imageFeatures, first, piece.Count));
+            textTower.Backward(textWeights, textGradients, piece.Texts, Gradient(textFeatures, first, piece.Count));
         }
         Update();
     }
@@ -183,6 +186,16 @@ public sealed class ContrastiveTrainer : ITrainer, IDisposable
         return new Piece(count, images.Shrink(count), texts.Shrink(count, length));
     }
 
+    // Towers of mixed precision take the gradient of their features rounded. One buffer does for both: each has read it before the other's is written.
+    private Tensor Gradient(Tensor ofBatch, int first, int count)
+    {
+        Tensor piece = ofBatch.SliceRows(first, count);
+        if (!roundedGradient.Exists) return piece;
+        Tensor rounded = roundedGradient.Prefix(count, piece.Columns);
+        Rounding.Forward(device, rounded, piece);
+        return rounded;
+    }
+
     private void Update()
     {
         GradientNorm.Forward(device, clip, Gradients.Flat, normScratch, (float)settings.ClipNorm);
@@ -190,6 +203,7 @@ public sealed class ContrastiveTrainer : ITrainer, IDisposable
         Update(0, decayed, (float)settings.WeightDecay);
         Update(decayed, Parameters.Table.Length - decayed, weightDecay: 0);
         LogitScale.Clamp(device, textWeights.LogScale);
+        Parameters.Round();
     }
 
     private void Update(int first, int count, float weightDecay)

@@ -1,6 +1,9 @@
 using System.Globalization;
 using System.Text.Json;
 using NUnit.Framework;
+using Patching.Kernels;
+using Patching.Model.Demo;
+using Patching.Model.Pipeline;
 
 namespace Patching.Tests.Cli;
 
@@ -31,7 +34,50 @@ internal sealed class DemoCommandTests
         }
         Assert.That(Directory.Exists(Path.Combine(demo, "pretrained", "model")));
         Assert.That(Directory.Exists(Path.Combine(demo, "patched", "alpha=0.5")));
-        Assert.That(outcome.Output, Does.Contain("patching patch --model"));
+        string[] phases = ["draw: ", "pretrain: ", "fine-tune: ", "evaluate "];
+        foreach (string phase in phases) Assert.That(outcome.Error, Does.Contain(phase));
+    }
+
+    /// <summary>The command that the demo prints is the very patch it has done: it finds the same fine-tune and prints the same table.</summary>
+    [Test]
+    public void ThePrintedPatchCommandIsWhatTheDemoDid()
+    {
+        string demo = Path.Combine(folder, "demo");
+        string[] shown = TinyWorld.Do("demo", "--quick", "--out", demo, "--device", "cpu").OutputLines;
+        string command = shown.Single(line => line.Contains("patching patch ", StringComparison.Ordinal));
+        string[] args = command[(command.IndexOf("patching patch", StringComparison.Ordinal) + "patching ".Length)..].Split(' ');
+        Outcome patch = TinyWorld.Do([.. args, "--device", "cpu"]);
+        Assert.That(patch.OutputLines, Is.EqualTo(shown.Where(line => line.StartsWith('|'))));
+        Assert.That(patch.Error, Does.Contain("training found complete").And.Not.Contain("fine-tune: "));
+    }
+
+    [Test]
+    public void InterruptedItGoesOnAndEndsTheSame([Values("draw", "pretrain", "fine-tune", "evaluate")] string phase)
+    {
+        string demo = Path.Combine(folder, "demo"), undisturbed = Path.Combine(folder, "undisturbed");
+        using (CancellationTokenSource interruption = new())
+        using (Device device = Device.Open(DeviceKind.Host))
+        {
+            PipelineEvents events = new()
+            {
+                Progress = (what, _, _) => CancelAt(what.StartsWith(phase, StringComparison.Ordinal)),
+                Pretraining = (_, _) => CancelAt(phase == "pretrain"),
+                Training = (_, _) => CancelAt(phase == "fine-tune"),
+            };
+            void CancelAt(bool now)
+            {
+                if (now) interruption.Cancel();
+            }
+            Assert.That(
+                () => new DemoPipeline(device, new DemoSettings(demo, 0, Quick: true), events).Run(interruption.Token), Throws.InstanceOf<OperationCanceledException>());
+        }
+        Outcome resumed = TinyWorld.Do("demo", "--quick", "--out", demo, "--device", "cpu");
+        Outcome whole = TinyWorld.Do("demo", "--quick", "--out", undisturbed, "--device", "cpu");
+        // The names of the data sets hold that of the folder; everything else is the same.
+        Assert.That(Rows(resumed), Is.EqualTo(Rows(whole)));
+        Assert.That(File.ReadLines(Path.Combine(demo, "results.jsonl")).Count(), Is.EqualTo(22));
+
+        static string[] Rows(Outcome outcome) => [.. outcome.OutputLines.Where(line => line.StartsWith('|')).Skip(2).Select(line => line.Replace(" ", "", StringComparison.Ordinal))];
     }
 
     [Test]
