@@ -9,7 +9,7 @@ namespace Patching.Cli.Commands;
 /// <summary><c>patching demo</c>: the whole procedure from nothing, without weights, data or network.</summary>
 internal static class DemoCommand
 {
-    private static readonly Option<string> Out = new("--out") { Description = "Folder that gets everything.", DefaultValueFactory = _ => "patching-demo" };
+    private static readonly Option<string> Out = new("--out") { Description = "Folder that gets everything.", DefaultValueFactory = _ => Path.Combine("runs", "demo") };
     private static readonly Option<bool> Quick = new("--quick") { Description = "Every step in seconds, with too little data to learn much." };
 
     public static Command Create()

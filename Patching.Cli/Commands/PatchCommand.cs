@@ -28,7 +28,7 @@ internal static class PatchCommand
         Option[] options =
         [
             CommonOptions.Epochs, CommonOptions.LearningRate, CommonOptions.WeightDecay, CommonOptions.LabelSmoothing, CommonOptions.BatchSize,
-            CommonOptions.WarmupLength, CommonOptions.ClipNorm, CommonOptions.Seed, CommonOptions.Save, CommonOptions.EvalEveryEpoch, CommonOptions.ExpName,
+            CommonOptions.WarmupLength, CommonOptions.ClipNorm, CommonOptions.TrainText, CommonOptions.Seed, CommonOptions.Save, CommonOptions.EvalEveryEpoch, CommonOptions.ExpName,
             CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Overwrite, CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device,
             CommonOptions.Precision, CommonOptions.Threads,
         ];
@@ -55,6 +55,7 @@ internal static class PatchCommand
         WarmupLength = parsed.GetValue(CommonOptions.WarmupLength),
         ClipNorm = parsed.GetValue(CommonOptions.ClipNorm),
         Seed = parsed.GetValue(CommonOptions.Seed),
+        TrainText = parsed.GetValue(CommonOptions.TrainText),
         Precision = CommonOptions.PrecisionOf(parsed),
         Workers = parsed.GetValue(CommonOptions.Workers),
         SkipBadImages = parsed.GetValue(CommonOptions.SkipBadImages),

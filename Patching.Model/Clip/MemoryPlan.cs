@@ -43,10 +43,10 @@ public static class MemoryPlan
         ];
     }
 
-    /// <summary>An evaluation of patched models: both ends, working weights, activations of a forward pass.</summary>
-    public static IReadOnlyList<MemoryRole> Evaluation(ClipConfig config, int batch, int classes, TowerPrecision precision)
+    /// <summary>An evaluation of patched models: both ends, working weights (of both towers, where both were trained), activations of a forward pass.</summary>
+    public static IReadOnlyList<MemoryRole> Evaluation(ClipConfig config, int batch, int classes, TowerPrecision precision, bool trainedText = false)
     {
-        ImmutableArray<ParameterSpec> table = ParameterTable.Vision(config);
+        ImmutableArray<ParameterSpec> table = trainedText ? ParameterTable.All(config) : ParameterTable.Vision(config);
         long parameters = ParameterSet.BytesFor(table, precision);
         return
         [

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Globalization;
 using System.Reflection;
 using Patching.Kernels;
@@ -20,6 +21,7 @@ public sealed class PatchPipeline : IDisposable
     private readonly ClipModel model;
     private readonly HeadCache heads;
     private readonly BatchOptions batches;
+    private ParameterSet? bothTowers;
 
     /// <summary>Opens the model.</summary>
     /// <exception cref="InputException">A setting is impossible or the model cannot be used.</exception>
@@ -45,9 +47,10 @@ public sealed class PatchPipeline : IDisposable
         ImageDataset[] evaluated = OpenEvaluated(training);
         (ParameterSet finetuned, string recipe, FinetuneSettings? trained) = training is null ? Load(settings.Load!) : Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
-        using PatchedModels line = new(model, theta1);
+        using PatchedModels line = new(model, Original, theta1);
         if (settings.Save is not null) SaveModels(line, recipe);
-        return Evaluate(evaluated, [.. settings.Alphas], alpha => line.At(alpha!.Value), trained, null, cancellation);
+        Candidates candidates = new([.. settings.Alphas], alpha => line.At(alpha!.Value), Tuned(line.Weights, recipe));
+        return Evaluate(evaluated, candidates, trained, null, cancellation);
     }
 
     /// <summary>Only fine-tunes, and saves the fine-tuned model as alpha 1.</summary>
@@ -57,7 +60,7 @@ public sealed class PatchPipeline : IDisposable
         ImageDataset[] evaluated = settings.EvalEveryEpoch ? OpenEvaluated(training) : [];
         (ParameterSet finetuned, string recipe, _) = Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
-        using PatchedModels line = new(model, theta1);
+        using PatchedModels line = new(model, Original, theta1);
         if (settings.Save is not null) SaveModels(line, recipe);
     }
 
@@ -66,11 +69,30 @@ public sealed class PatchPipeline : IDisposable
     {
         using VisionParameters weights = new(model.Vision, model.Config);
         weights.Pack(model.Device);
-        return Evaluate(OpenEvaluated(null), [null], _ => weights, null, null, cancellation);
+        return Evaluate(OpenEvaluated(null), new Candidates([null], _ => weights, null), null, null, cancellation);
     }
 
     /// <inheritdoc/>
-    public void Dispose() => model.Dispose();
+    public void Dispose()
+    {
+        bothTowers?.Dispose();
+        model.Dispose();
+    }
+
+    /// <summary>What is trained: the image tower, or both.</summary>
+    private ImmutableArray<ParameterSpec> Table => settings.TrainText ? ContrastiveTrainer.Table(model.Config, out _) : ParameterTable.Vision(model.Config);
+
+    /// <summary>theta0.</summary>
+    private ParameterSet Original => settings.TrainText ? bothTowers ??= LoadOriginal() : model.Vision;
+
+    private ParameterSet LoadOriginal()
+    {
+        ParameterSet weights = new(model.Device, "original parameters", Table, model.Precision);
+        weights.Load(model.Checkpoint.Read);
+        return weights;
+    }
+
+    private TunedTexts? Tuned(ParameterSet weights, string origin) => settings.TrainText ? new TunedTexts(weights, origin) : null;
 
     // Notes come when all data sets are known to be usable, so that an error stands alone.
     private ImageDataset[] OpenEvaluated(ImageDataset? training)
@@ -85,7 +107,10 @@ public sealed class PatchPipeline : IDisposable
     private (ParameterSet Finetuned, string Recipe, FinetuneSettings? Settings) Train(ImageDataset dataset, ImageDataset[] evaluated, CancellationToken cancellation)
     {
         settings.Recipe(dataset.Count, "", "", model.Precision).Check(settings.WarmupLength is not null);
-        RequireMemory("fine-tuning", MemoryPlan.Training(model.Config, settings.BatchSize, dataset.ClassNames.Count, model.Precision));
+        if (settings.TrainText) _ = model.Tokenizer;
+        RequireMemory("fine-tuning", settings.TrainText
+            ? MemoryPlan.Pretraining(model.Config, settings.BatchSize, settings.BatchSize, model.Precision)
+            : MemoryPlan.Training(model.Config, settings.BatchSize, dataset.ClassNames.Count, model.Precision));
         FinetuneSettings recipe = settings.Recipe(dataset.Count, model.Checkpoint.Sha256, heads.Key(model, dataset), model.Precision);
         CheckSave(recipe.ToJson());
         TrainingEvents reports = new()
@@ -95,24 +120,35 @@ public sealed class PatchPipeline : IDisposable
             EpochDone = settings.EvalEveryEpoch ? (epoch, weights) => EvaluateEpoch(evaluated, epoch, weights, recipe, cancellation) : null,
         };
         string? directory = settings.Save is null ? null : Path.Combine(settings.Save, "finetune");
-        TrainingRun run = new(recipe.Plan, batches, directory, settings.Overwrite, reports);
+        TrainingRun run = new(settings.TrainText ? recipe.Contrastive.Plan : recipe.Plan, batches, directory, settings.Overwrite, reports);
         run.CheckState();
         return (Finished(run) ?? Train(run, recipe, dataset, cancellation), recipe.ToJson(), recipe);
     }
 
     private ParameterSet? Finished(TrainingRun run) => run.Finished(path =>
     {
-        ParameterSet parameters = new(model.Device, "fine-tuned parameters", ParameterTable.Vision(model.Config));
+        ParameterSet parameters = new(model.Device, "fine-tuned parameters", Table);
         TrainingCheckpoint.LoadParameters(path, parameters);
         return parameters;
     });
 
     private ParameterSet Train(TrainingRun run, FinetuneSettings recipe, ImageDataset dataset, CancellationToken cancellation)
     {
+        if (settings.TrainText) return TrainBoth(run, recipe, dataset, cancellation);
         (ZeroShotHead head, _) = heads.Get(model, dataset);
         using Finetuner finetuner = new(model.Device, model.Config, model.Tower, model.Checkpoint.Read, head, recipe);
         run.Run(finetuner, dataset, cancellation);
         return finetuner.DetachParameters();
+    }
+
+    private ParameterSet TrainBoth(TrainingRun run, FinetuneSettings recipe, ImageDataset dataset, CancellationToken cancellation)
+    {
+        LabelTexts texts = new(LabelTexts.Of(dataset), model.Tokenizer, model.Config.Text!.ContextLength, settings.Seed);
+        TextTransformer tower = new(model.Device, model.Config, model.Precision);
+        using ContrastiveTrainer trainer = new(
+            model.Device, model.Config, model.Tower, tower, model.Checkpoint.Read, texts.Choose, recipe.Contrastive);
+        run.Run(trainer, dataset, cancellation);
+        return trainer.DetachParameters();
     }
 
     private (ParameterSet Finetuned, string Recipe, FinetuneSettings? Settings) Load(string path)
@@ -122,9 +158,11 @@ public sealed class PatchPipeline : IDisposable
         if (checkpoint.Config.Vision != model.Config.Vision || checkpoint.Config.EmbeddingWidth != model.Config.EmbeddingWidth
             || checkpoint.Config.Activation != model.Config.Activation || checkpoint.Config.LayerNormEpsilon != model.Config.LayerNormEpsilon)
             throw new InputException($"--load {path}: its image tower is not of the same architecture as that of {settings.Model}");
+        if (settings.TrainText && (checkpoint.Config.Text is null || checkpoint.Config.Text != model.Config.Text))
+            throw new InputException($"--load {path}: has no text tower of the same architecture as that of {settings.Model}; leave out --train-text");
         string recipe = $"loaded {checkpoint.Sha256}";
         CheckSave(recipe);
-        ParameterSet finetuned = new(model.Device, "fine-tuned parameters", ParameterTable.Vision(model.Config));
+        ParameterSet finetuned = new(model.Device, "fine-tuned parameters", Table);
         finetuned.Load(checkpoint.Read);
         return (finetuned, recipe, null);
     }
@@ -159,28 +197,54 @@ public sealed class PatchPipeline : IDisposable
     {
         using VisionParameters tensors = new(weights, model.Config);
         tensors.Pack(model.Device);
-        Evaluate(evaluated, [null], _ => tensors, recipe, epoch, cancellation);
+        TunedTexts? texts = Tuned(weights, string.Create(CultureInfo.InvariantCulture, $"{recipe.ToJson()} epoch {epoch}"));
+        Evaluate(evaluated, new Candidates([null], _ => tensors, texts), recipe, epoch, cancellation);
     }
 
     private List<ResultRecord> Evaluate(
-        ImageDataset[] datasets, IReadOnlyList<double?> alphas, Func<double?, VisionParameters> weightsAt, FinetuneSettings? recipe, int? epoch,
-        CancellationToken cancellation)
+        ImageDataset[] datasets, Candidates candidates, FinetuneSettings? recipe, int? epoch, CancellationToken cancellation)
     {
         int classes = datasets.Max(dataset => dataset.ClassNames.Count);
-        RequireMemory("evaluating", MemoryPlan.Evaluation(model.Config, settings.BatchSize, classes, model.Precision));
+        RequireMemory("evaluating", MemoryPlan.Evaluation(model.Config, settings.BatchSize, classes, model.Precision, settings.TrainText));
         using Evaluator evaluator = new(model, batches);
         List<ResultRecord> all = [];
         foreach (ImageDataset dataset in datasets)
         {
-            (ZeroShotHead head, string headKey) = heads.Get(model, dataset);
-            EvaluationScore[] scores = evaluator.Evaluate(
-                dataset, head, alphas.Count, i => weightsAt(alphas[i]), (done, total) => events.Progress?.Invoke($"evaluate {dataset.Name}", done, total), cancellation);
-            ResultRecord[] records = [.. scores.Select((score, i) => Record(score, alphas[i], headKey, recipe, epoch))];
+            IEnumerable<(EvaluationScore Score, string HeadKey)> scores = candidates.Texts is { } texts
+                ? UnderTheirOwnHeads(evaluator, dataset, candidates, texts, cancellation)
+                : UnderOneHead(evaluator, dataset, candidates, cancellation);
+            ResultRecord[] records = [.. scores.Select((scored, i) => Record(scored.Score, candidates.Alphas[i], scored.HeadKey, recipe, epoch))];
             if (settings.ResultsDb is not null) ResultRecord.Append(settings.ResultsDb, records);
             events.Results?.Invoke(records);
             all.AddRange(records);
         }
         return all;
+    }
+
+    private IEnumerable<(EvaluationScore Score, string HeadKey)> UnderOneHead(
+        Evaluator evaluator, ImageDataset dataset, Candidates candidates, CancellationToken cancellation)
+    {
+        (ZeroShotHead head, string key) = heads.Get(model, dataset);
+        return evaluator.Evaluate(
+            dataset, head, candidates.Alphas.Count, i => candidates.Images(candidates.Alphas[i]),
+            (done, total) => events.Progress?.Invoke($"evaluate {dataset.Name}", done, total), cancellation).Select(score => (score, key));
+    }
+
+    // The head changes with the text tower, so every candidate makes a pass over the images of its own.
+    private IEnumerable<(EvaluationScore Score, string HeadKey)> UnderTheirOwnHeads(
+        Evaluator evaluator, ImageDataset dataset, Candidates candidates, TunedTexts texts, CancellationToken cancellation)
+    {
+        for (int i = 0; i < candidates.Alphas.Count; i++)
+        {
+            double? alpha = candidates.Alphas[i];
+            VisionParameters images = candidates.Images(alpha);
+            ZeroShotHead head = model.BuildHead(dataset.ClassNames, ZeroShotPrompts.For(dataset.Name).Templates, texts.Weights);
+            int before = i;
+            EvaluationScore score = evaluator.Evaluate(
+                dataset, head, 1, _ => images,
+                (done, total) => events.Progress?.Invoke($"evaluate {dataset.Name}", before * total + done, candidates.Alphas.Count * total), cancellation).Single();
+            yield return (score, heads.Key(model, dataset, string.Create(CultureInfo.InvariantCulture, $"{texts.Origin} alpha {alpha:R}")));
+        }
     }
 
     private ResultRecord Record(EvaluationScore score, double? alpha, string headKey, FinetuneSettings? recipe, int? epoch) => new()
@@ -203,4 +267,15 @@ public sealed class PatchPipeline : IDisposable
         Command = settings.Command,
         Time = DateTime.UtcNow,
     };
+
+    /// <summary>Weights to evaluate: those of each alpha, or one set without.</summary>
+    /// <param name="Alphas">The alphas; one that is null for a single set.</param>
+    /// <param name="Images">The image tower of an alpha, valid until the next call.</param>
+    /// <param name="Texts">The text towers, where they change with the alpha.</param>
+    private sealed record Candidates(IReadOnlyList<double?> Alphas, Func<double?, VisionParameters> Images, TunedTexts? Texts);
+
+    /// <summary>Text towers that are not the checkpoint's.</summary>
+    /// <param name="Weights">Holds the text tower that goes with the image tower last asked for.</param>
+    /// <param name="Origin">What they came from, for the key of their heads.</param>
+    private sealed record TunedTexts(ParameterSet Weights, string Origin);
 }

@@ -15,27 +15,33 @@ public sealed class PatchedModels : IDisposable
     private const string RecipeKey = "finetune_settings";
 
     private readonly ClipModel model;
+    private readonly ParameterSet original;
     private readonly ParameterSet finetuned;
     private readonly ParameterSet working;
     private readonly VisionParameters workingTensors;
     private double? current;
 
     /// <summary>Prepares working weights; takes no ownership of the ends.</summary>
-    /// <param name="model">The model whose image tower is theta0.</param>
-    /// <param name="finetuned">theta1.</param>
-    public PatchedModels(ClipModel model, ParameterSet finetuned)
+    /// <param name="model">The model that theta0 comes from, and whatever the line does not change.</param>
+    /// <param name="original">theta0: the image tower, or both.</param>
+    /// <param name="finetuned">theta1, of the same table.</param>
+    public PatchedModels(ClipModel model, ParameterSet original, ParameterSet finetuned)
     {
         this.model = model;
+        this.original = original;
         this.finetuned = finetuned;
         working = new ParameterSet(model.Device, "interpolated parameters", finetuned.Table, model.Precision);
         workingTensors = new VisionParameters(working, model.Config);
     }
 
-    /// <summary>The weights for one alpha, valid until the next call.</summary>
+    /// <summary>All weights of the line for the last alpha that <see cref="At"/> was asked for.</summary>
+    public ParameterSet Weights => working;
+
+    /// <summary>The image tower for one alpha, valid until the next call.</summary>
     public VisionParameters At(double alpha)
     {
         if (current == alpha) return workingTensors;
-        Interpolation.Forward(model.Device, working.Flat, model.Vision.Flat, finetuned.Flat, alpha, working.Rounded);
+        Interpolation.Forward(model.Device, working.Flat, original.Flat, finetuned.Flat, alpha, working.Rounded);
         workingTensors.Pack(model.Device);
         current = alpha;
         return workingTensors;
@@ -45,7 +51,7 @@ public sealed class PatchedModels : IDisposable
     public static string DirectoryName(double alpha) => "alpha=" + alpha.ToString("R", CultureInfo.InvariantCulture);
 
     /// <summary>
-    /// Writes the model of one alpha as a complete model directory: the interpolated image tower, the base model's text tower and tokenizer. A directory that holds this very model already
+    /// Writes the model of one alpha as a complete model directory: what was trained interpolated, the rest and the tokenizer from the base model. A directory that holds this very model already
     /// is left as it is.
     /// </summary>
     /// <param name="parent">Where <see cref="DirectoryName"/> is made.</param>

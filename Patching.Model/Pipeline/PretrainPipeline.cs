@@ -42,22 +42,14 @@ public sealed class PretrainPipeline
         if (dataset.Count < settings.BatchSize)
             throw new InputException($"--batch-size {settings.BatchSize}: {dataset.Name} has only {dataset.Count} images, too few for one batch");
         using ClipCheckpoint? given = settings.Model is null ? null : ClipCheckpoint.Open(settings.Model);
-        string[][] texts = Texts(dataset);
+        string[][] texts = LabelTexts.Of(dataset);
         (string vocabulary, ClipTokenizer tokenizer) = Tokenizer(given, texts);
         ClipConfig config = given?.Config ?? settings.Architecture.ToConfig(tokenizer.VocabularySize, tokenizer.EndOfText);
         if (config.Text is null) throw new InputException($"--model {settings.Model}: has no text tower, so it cannot learn from texts");
         PreprocessConfig preprocess = given?.Preprocess ?? PreprocessConfig.Default(config.Vision.ImageSize);
         ContrastiveSettings recipe = Recipe(dataset, given, config);
-        Train(dataset, config, preprocess, given, recipe, Tokenized(texts, tokenizer, config.Text.ContextLength), vocabulary, cancellation);
+        Train(dataset, config, preprocess, given, recipe, new LabelTexts(texts, tokenizer, config.Text.ContextLength, settings.Seed), vocabulary, cancellation);
     }
-
-    /// <summary>Every text that stands for each label.</summary>
-    private static string[][] Texts(ImageDataset dataset) => dataset is CaptionDataset
-        ? [.. dataset.ClassNames.Select(caption => new[] { caption })]
-        : [.. dataset.ClassNames.Select(ZeroShotPrompts.For(dataset.Name).Fill)];
-
-    private static int[][][] Tokenized(string[][] texts, ClipTokenizer tokenizer, int contextLength) =>
-        [.. texts.Select(ofLabel => ofLabel.Select(text => tokenizer.Tokenize(text, contextLength)).ToArray())];
 
     private (string Directory, ClipTokenizer Tokenizer) Tokenizer(ClipCheckpoint? given, string[][] texts)
     {
@@ -91,7 +83,7 @@ public sealed class PretrainPipeline
     }
 
     private void Train(
-        ImageDataset dataset, ClipConfig config, PreprocessConfig preprocess, ClipCheckpoint? given, ContrastiveSettings recipe, int[][][] texts, string vocabulary,
+        ImageDataset dataset, ClipConfig config, PreprocessConfig preprocess, ClipCheckpoint? given, ContrastiveSettings recipe, LabelTexts texts, string vocabulary,
         CancellationToken cancellation)
     {
         RequireMemory(config, recipe);
@@ -99,7 +91,7 @@ public sealed class PretrainPipeline
         ParameterSource initial = given is null ? (spec, values) => ClipInitialization.Fill(config, settings.Seed, spec, values) : given.Read;
         NormalizationTable table = new(preprocess.Mean.AsSpan(), preprocess.Std.AsSpan());
         using VisionTransformer images = new(device, config, table.Values);
-        using ContrastiveTrainer trainer = new(device, config, images, new TextTransformer(device, config, recipe.Precision), initial, Caption, recipe);
+        using ContrastiveTrainer trainer = new(device, config, images, new TextTransformer(device, config, recipe.Precision), initial, texts.Choose, recipe);
         BatchOptions batches = new(recipe.BatchSize, config.Vision.ImageSize) { Workers = settings.Workers, SkipBadImages = settings.SkipBadImages };
         TrainingEvents reports = new() { Note = events.Note, Progress = events.Pretraining };
         TrainingRun run = new(recipe.Plan, batches, Path.Combine(settings.Save, "pretrain"), settings.Overwrite, reports);
@@ -108,12 +100,6 @@ public sealed class PretrainPipeline
         CheckpointWriter.Save(
             ModelDirectory, config, preprocess, trainer.Parameters.Fetch, metadata: metadata, tokenizerDirectory: vocabulary, overwrite: true);
         events.Note?.Invoke($"saved {ModelDirectory}");
-
-        int[] Caption(int label, int index, int epoch)
-        {
-            SampleRandom random = SampleRandom.ForSample(~(long)settings.Seed, epoch, index);
-            return texts[label][random.NextInt(texts[label].Length)];
-        }
     }
 
     private void RequireMemory(ClipConfig config, ContrastiveSettings recipe)

@@ -16,6 +16,10 @@ public sealed record ContrastiveSettings
     /// <summary>SHA-256 of the weights to start from, or a description of how they are drawn.</summary>
     public required string StartsFrom { get; init; }
 
+    /// <summary>Hash of what the texts are made from, where they are class names in templates of a model's own; absent where they belong to the pairs.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Texts { get; init; }
+
     /// <summary>Passes over the pairs.</summary>
     public int Epochs { get; init; } = 10;
 

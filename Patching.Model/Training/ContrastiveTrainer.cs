@@ -41,6 +41,7 @@ public sealed class ContrastiveTrainer : ITrainer, IDisposable
     private Tensor roundedGradient;
     private Tensor clip;
     private Tensor normScratch;
+    private bool parametersDetached;
 
     /// <summary>Allocates everything and loads the weights to start from.</summary>
     /// <exception cref="DeviceException">The device has not enough memory.</exception>
@@ -153,10 +154,17 @@ public sealed class ContrastiveTrainer : ITrainer, IDisposable
         return new StepReport(StepsDone, mean, norm, settings.Schedule.At(StepsDone - 1));
     }
 
+    /// <summary>Hands the weights over to the caller, who disposes them; nothing but <see cref="Dispose"/> may be called afterwards.</summary>
+    public ParameterSet DetachParameters()
+    {
+        parametersDetached = true;
+        return Parameters;
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
-        Parameters.Dispose();
+        if (!parametersDetached) Parameters.Dispose();
         Gradients.Dispose();
         FirstMoment.Dispose();
         SecondMoment.Dispose();

@@ -1,4 +1,3 @@
-using NUnit.Framework;
 using Patching.Kernels;
 using Patching.Model.Clip;
 using Patching.Model.Images;
