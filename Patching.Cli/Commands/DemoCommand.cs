@@ -33,6 +33,7 @@ internal static class DemoCommand
         TextWriter output = parsed.InvocationConfiguration.Output;
         ResultsTable.Print(output, results, demo.PatchingTask);
         output.WriteLine();
+        output.WriteLine(DemoFinding.Of(results, demo.SupportedTask, demo.PatchingTask));
         output.WriteLine($"results: {demo.Results}");
         output.WriteLine($"the same patch by itself: {demo.PatchCommand}");
         return ExitCodes.Done;

@@ -37,7 +37,10 @@ public sealed class DemoPipeline
     public string PatchCommand { get; private set; } = "";
 
     /// <summary>Name of the patching task.</summary>
-    public string PatchingTask => $"folder:{data.Digits}";
+    public string PatchingTask => $"folder:{data.Handwriting}";
+
+    /// <summary>Name of the supported task.</summary>
+    public string SupportedTask => $"folder:{data.Patterned}";
 
     /// <summary>Draws, pre-trains, patches; goes on where an interrupted demo stopped.</summary>
     /// <returns>The scores of every alpha.</returns>
@@ -92,13 +95,13 @@ public sealed class DemoPipeline
         {
             Model = model,
             TrainDataset = PatchingTask,
-            EvalDatasets = [$"folder:{data.Shapes}", PatchingTask],
+            EvalDatasets = [SupportedTask, PatchingTask],
             DataLocation = settings.Output,
             Alphas = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1],
             Save = Path.Combine(settings.Output, "patched"),
             ResultsDb = Results,
             Epochs = settings.FinetuneEpochs,
-            LearningRate = 5e-4,
+            LearningRate = 3e-4,
             WarmupLength = settings.Quick ? 0 : 20,
             Seed = settings.Seed,
             ExpName = "demo",

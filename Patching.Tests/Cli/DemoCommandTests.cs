@@ -32,10 +32,27 @@ internal sealed class DemoCommandTests
             string row = outcome.OutputLines.Single(line => line.Split('|') is { Length: > 2 } cells && cells[1].Trim() == alpha);
             Assert.That(row, Does.Contain(count));
         }
+        AssertFinding(outcome.OutputLines.Single(line => line.StartsWith("alpha ", StringComparison.Ordinal)), records);
         Assert.That(Directory.Exists(Path.Combine(demo, "pretrained", "model")));
         Assert.That(Directory.Exists(Path.Combine(demo, "patched", "alpha=0.5")));
         string[] phases = ["draw: ", "pretrain: ", "fine-tune: ", "evaluate "];
         foreach (string phase in phases) Assert.That(outcome.Error, Does.Contain(phase));
+    }
+
+    // Recomputed from the file: the best alpha for handwriting among those that lose at most two pictures of a hundred of the patterns.
+    private static void AssertFinding(string sentence, JsonElement[] records)
+    {
+        int Correct(string task, double alpha) => records.Single(
+            record => record.GetProperty("eval_dataset").GetString()!.EndsWith(task, StringComparison.Ordinal) && record.GetProperty("alpha").GetDouble() == alpha)
+            .GetProperty("correct").GetInt32();
+        int start = Correct("patterns", 0), end = Correct("patterns", 1);
+        double[] allowed = [.. records.Select(record => record.GetProperty("alpha").GetDouble()).Distinct().Where(alpha => start - Correct("patterns", alpha) <= 2)];
+        int best = allowed.Max(alpha => Correct("handwriting", alpha));
+        double chosen = double.Parse(sentence.Split(' ', ':')[1], CultureInfo.InvariantCulture);
+        Assert.That(allowed, Does.Contain(chosen));
+        Assert.That(sentence, Does.Contain(string.Create(CultureInfo.InvariantCulture, $"{Correct("handwriting", 0):0.0} % -> {best:0.0} % of")));
+        Assert.That(sentence, Does.Contain(string.Create(CultureInfo.InvariantCulture, $"for {start - Correct("patterns", chosen):0.0} points")));
+        Assert.That(sentence, Does.EndWith(string.Create(CultureInfo.InvariantCulture, $"costs {start - end:0.0} points")));
     }
 
     /// <summary>The command that the demo prints is the very patch it has done: it finds the same fine-tune and prints the same table.</summary>
