@@ -87,6 +87,9 @@ internal static class CommonOptions
 
     public static Option<string?> ExpName { get; } = new("--exp_name", "--exp-name") { Description = "Name of the experiment in the results file." };
 
+    public static Option<string?> BatchNorm { get; } = Choice(
+        "--batch-norm", "Where a ResNet in training gets its statistics: from the checkpoint, or from each batch.", "frozen", "batch");
+
     public static Option<int> Workers { get; } = Number("--workers", "Threads that decode images.", Environment.ProcessorCount);
 
     public static Option<bool> SkipBadImages { get; } = new("--skip-bad-images") { Description = "Leave out images that cannot be read, and count them." };
@@ -125,6 +128,14 @@ internal static class CommonOptions
     {
         "quickgelu" => ActivationKind.QuickGelu,
         "gelu" => ActivationKind.Gelu,
+        _ => null,
+    };
+
+    /// <summary>Where a ResNet gets its statistics, if the flags say it.</summary>
+    public static BatchNormStatistics? BatchNormOf(ParseResult parsed) => parsed.GetValue(BatchNorm) switch
+    {
+        "frozen" => BatchNormStatistics.Frozen,
+        "batch" => BatchNormStatistics.Batch,
         _ => null,
     };
 

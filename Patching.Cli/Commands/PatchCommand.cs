@@ -30,7 +30,7 @@ internal static class PatchCommand
             CommonOptions.Epochs, CommonOptions.LearningRate, CommonOptions.WeightDecay, CommonOptions.LabelSmoothing, CommonOptions.BatchSize,
             CommonOptions.WarmupLength, CommonOptions.ClipNorm, CommonOptions.TrainText, CommonOptions.Seed, CommonOptions.Save, CommonOptions.EvalEveryEpoch, CommonOptions.ExpName,
             CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Overwrite, CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device,
-            CommonOptions.Precision, CommonOptions.Threads,
+            CommonOptions.Precision, CommonOptions.Threads, CommonOptions.BatchNorm,
         ];
         foreach (Option option in options) command.Options.Add(option);
     }
@@ -57,6 +57,7 @@ internal static class PatchCommand
         Seed = parsed.GetValue(CommonOptions.Seed),
         TrainText = parsed.GetValue(CommonOptions.TrainText),
         Precision = CommonOptions.PrecisionOf(parsed),
+        BatchNorm = CommonOptions.BatchNormOf(parsed),
         Workers = parsed.GetValue(CommonOptions.Workers),
         SkipBadImages = parsed.GetValue(CommonOptions.SkipBadImages),
         Overwrite = parsed.GetValue(CommonOptions.Overwrite),

@@ -48,7 +48,7 @@ public sealed class Evaluator : IDisposable
     /// <param name="cancellation">Ends the pass.</param>
     /// <returns>A score per candidate.</returns>
     public EvaluationScore[] Evaluate(
-        ImageDataset dataset, ZeroShotHead head, int candidates, Func<int, VisionParameters> select, Action<long, long>? progress = null,
+        ImageDataset dataset, ZeroShotHead head, int candidates, Func<int, ImageParameters> select, Action<long, long>? progress = null,
         CancellationToken cancellation = default)
     {
         using ImageClassifier classifier = new(model.Device, head, batches.BatchSize);
@@ -63,7 +63,7 @@ public sealed class Evaluator : IDisposable
             FillGroup(pipeline, group, candidates);
             for (int candidate = 0; candidate < candidates && group.Count > 0; candidate++)
             {
-                VisionParameters weights = select(candidate);
+                ImageParameters weights = select(candidate);
                 foreach (ImageBatch batch in group)
                 {
                     cancellation.ThrowIfCancellationRequested();

@@ -45,7 +45,7 @@ public static class ModelInterpolation
             };
             CheckpointWriter.Save(
                 target, zero.Config, zero.Preprocess, (spec, values) => blender.Blend(zero, one, spec, alpha, values), metadata: metadata,
-                tokenizerDirectory: zero.TokenizerDirectory, overwrite: overwrite);
+                tokenizerDirectory: zero.TokenizerDirectory, overwrite: overwrite, counters: zero.Counters);
             written.Add(target);
             progress?.Invoke("interpolate", written.Count, alphas.Count);
         }
@@ -54,7 +54,7 @@ public static class ModelInterpolation
 
     private static string Difference(ClipConfig a, ClipConfig b) =>
         a.Activation != b.Activation ? $"activation {a.Activation} and {b.Activation}"
-        : a.Vision != b.Vision ? $"{a.Vision} and {b.Vision}"
+        : a.Image != b.Image ? $"{a.Image.Describe()} and {b.Image.Describe()}"
         : a.Text != b.Text ? "text towers differ"
         : a.EmbeddingWidth != b.EmbeddingWidth ? $"embedding width {a.EmbeddingWidth} and {b.EmbeddingWidth}"
         : "LayerNorm epsilon differs";

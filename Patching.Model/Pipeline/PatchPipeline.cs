@@ -30,9 +30,14 @@ public sealed class PatchPipeline : IDisposable
         settings.Check();
         this.settings = settings;
         this.events = events;
-        model = ClipModel.Open(device, settings.Model, settings.Activation, settings.Tokenizer, TowerPrecisions.On(device, settings.Precision));
+        model = ClipModel.Open(device, settings.Model, settings.Activation, settings.Tokenizer, settings.Precision);
+        if (settings.BatchNorm is not null && BatchNorm is null)
+        {
+            model.Dispose();
+            throw new InputException($"--batch-norm: the image tower of {settings.Model} is a vision transformer and has no batch normalisation; leave it out");
+        }
         heads = new HeadCache(settings.Save is null ? null : Path.Combine(settings.Save, "heads"));
-        batches = new BatchOptions(settings.BatchSize, model.Config.Vision.ImageSize) { Resize = model.Checkpoint.Preprocess.Resize, Workers = settings.Workers, SkipBadImages = settings.SkipBadImages };
+        batches = new BatchOptions(settings.BatchSize, model.Config.Image.ImageSize) { Resize = model.Checkpoint.Preprocess.Resize, Workers = settings.Workers, SkipBadImages = settings.SkipBadImages };
     }
 
     /// <summary>Version of this program, as recorded in results.</summary>
@@ -67,7 +72,7 @@ public sealed class PatchPipeline : IDisposable
     /// <summary>Only evaluates the model as it is.</summary>
     public IReadOnlyList<ResultRecord> EvaluateModel(CancellationToken cancellation)
     {
-        using VisionParameters weights = new(model.Vision, model.Config);
+        using ImageParameters weights = ImageParameters.Of(model.Vision, model.Config);
         weights.Pack(model.Device);
         return Evaluate(OpenEvaluated(null), new Candidates([null], _ => weights, null), null, null, cancellation);
     }
@@ -92,6 +97,13 @@ public sealed class PatchPipeline : IDisposable
         return weights;
     }
 
+    private void RequireBothTowers()
+    {
+        if (model.Tower is not VisionTransformer)
+            throw new InputException($"--train-text: the image tower of {settings.Model} is a ResNet; only vision transformers can be trained with texts");
+        _ = model.Tokenizer;
+    }
+
     private TunedTexts? Tuned(ParameterSet weights, string origin) => settings.TrainText ? new TunedTexts(weights, origin) : null;
 
     // Notes come when all data sets are known to be usable, so that an error stands alone.
@@ -107,11 +119,11 @@ public sealed class PatchPipeline : IDisposable
     private (ParameterSet Finetuned, string Recipe, FinetuneSettings? Settings) Train(ImageDataset dataset, ImageDataset[] evaluated, CancellationToken cancellation)
     {
         settings.Recipe(dataset.Count, "", "", model.Precision).Check(settings.WarmupLength is not null);
-        if (settings.TrainText) _ = model.Tokenizer;
+        if (settings.TrainText) RequireBothTowers();
         RequireMemory("fine-tuning", settings.TrainText
             ? MemoryPlan.Pretraining(model.Config, settings.BatchSize, settings.BatchSize, model.Precision)
             : MemoryPlan.Training(model.Config, settings.BatchSize, dataset.ClassNames.Count, model.Precision));
-        FinetuneSettings recipe = settings.Recipe(dataset.Count, model.Checkpoint.Sha256, heads.Key(model, dataset), model.Precision);
+        FinetuneSettings recipe = settings.Recipe(dataset.Count, model.Checkpoint.Sha256, heads.Key(model, dataset), model.Precision) with { BatchNorm = BatchNorm };
         CheckSave(recipe.ToJson());
         TrainingEvents reports = new()
         {
@@ -146,7 +158,7 @@ public sealed class PatchPipeline : IDisposable
         LabelTexts texts = new(LabelTexts.Of(dataset), model.Tokenizer, model.Config.Text!.ContextLength, settings.Seed);
         TextTransformer tower = new(model.Device, model.Config, model.Precision);
         using ContrastiveTrainer trainer = new(
-            model.Device, model.Config, model.Tower, tower, model.Checkpoint.Read, texts.Choose, recipe.Contrastive);
+            model.Device, model.Config, (VisionTransformer)model.Tower, tower, model.Checkpoint.Read, texts.Choose, recipe.Contrastive);
         run.Run(trainer, dataset, cancellation);
         return trainer.DetachParameters();
     }
@@ -155,7 +167,7 @@ public sealed class PatchPipeline : IDisposable
     {
         // A lone file may not say its activation; a directory does.
         using ClipCheckpoint checkpoint = ClipCheckpoint.Open(path, Directory.Exists(path) ? settings.Activation : model.Config.Activation);
-        if (checkpoint.Config.Vision != model.Config.Vision || checkpoint.Config.EmbeddingWidth != model.Config.EmbeddingWidth
+        if (checkpoint.Config.Image != model.Config.Image || checkpoint.Config.EmbeddingWidth != model.Config.EmbeddingWidth
             || checkpoint.Config.Activation != model.Config.Activation || checkpoint.Config.LayerNormEpsilon != model.Config.LayerNormEpsilon)
             throw new InputException($"--load {path}: its image tower is not of the same architecture as that of {settings.Model}");
         if (settings.TrainText && (checkpoint.Config.Text is null || checkpoint.Config.Text != model.Config.Text))
@@ -173,6 +185,9 @@ public sealed class PatchPipeline : IDisposable
         if (settings.Save is null) return;
         foreach (double alpha in settings.Alphas) PatchedModels.CheckSave(model, settings.Save, alpha, recipe, settings.Overwrite);
     }
+
+    /// <summary>How a fine-tune normalises; null where the model has nothing to normalise over batches.</summary>
+    private BatchNormStatistics? BatchNorm => model.Config.Image is ResNetConfig ? settings.BatchNorm ?? BatchNormStatistics.Frozen : null;
 
     // Memory of the host is granted on paper and missing later, so the plan is compared with what there is.
     private void RequireMemory(string job, IReadOnlyList<MemoryRole> plan)
@@ -195,7 +210,7 @@ public sealed class PatchPipeline : IDisposable
 
     private void EvaluateEpoch(ImageDataset[] evaluated, int epoch, ParameterSet weights, FinetuneSettings recipe, CancellationToken cancellation)
     {
-        using VisionParameters tensors = new(weights, model.Config);
+        using ImageParameters tensors = ImageParameters.Of(weights, model.Config);
         tensors.Pack(model.Device);
         TunedTexts? texts = Tuned(weights, string.Create(CultureInfo.InvariantCulture, $"{recipe.ToJson()} epoch {epoch}"));
         Evaluate(evaluated, new Candidates([null], _ => tensors, texts), recipe, epoch, cancellation);
@@ -237,7 +252,7 @@ public sealed class PatchPipeline : IDisposable
         for (int i = 0; i < candidates.Alphas.Count; i++)
         {
             double? alpha = candidates.Alphas[i];
-            VisionParameters images = candidates.Images(alpha);
+            ImageParameters images = candidates.Images(alpha);
             ZeroShotHead head = model.BuildHead(dataset.ClassNames, ZeroShotPrompts.For(dataset.Name).Templates, texts.Weights);
             int before = i;
             EvaluationScore score = evaluator.Evaluate(
@@ -272,7 +287,7 @@ public sealed class PatchPipeline : IDisposable
     /// <param name="Alphas">The alphas; one that is null for a single set.</param>
     /// <param name="Images">The image tower of an alpha, valid until the next call.</param>
     /// <param name="Texts">The text towers, where they change with the alpha.</param>
-    private sealed record Candidates(IReadOnlyList<double?> Alphas, Func<double?, VisionParameters> Images, TunedTexts? Texts);
+    private sealed record Candidates(IReadOnlyList<double?> Alphas, Func<double?, ImageParameters> Images, TunedTexts? Texts);
 
     /// <summary>Text towers that are not the checkpoint's.</summary>
     /// <param name="Weights">Holds the text tower that goes with the image tower last asked for.</param>

@@ -73,6 +73,9 @@ public sealed record PatchSettings
     /// <summary>Arithmetic of the towers; null is the fastest that the device has.</summary>
     public TowerPrecision? Precision { get; init; }
 
+    /// <summary>Where a ResNet gets its statistics while it is trained; null is from the checkpoint.</summary>
+    public BatchNormStatistics? BatchNorm { get; init; }
+
     /// <summary>Threads that decode images.</summary>
     public int Workers { get; init; } = Environment.ProcessorCount;
 

@@ -18,7 +18,7 @@ public sealed class PatchedModels : IDisposable
     private readonly ParameterSet original;
     private readonly ParameterSet finetuned;
     private readonly ParameterSet working;
-    private readonly VisionParameters workingTensors;
+    private readonly ImageParameters workingTensors;
     private double? current;
 
     /// <summary>Prepares working weights; takes no ownership of the ends.</summary>
@@ -31,14 +31,14 @@ public sealed class PatchedModels : IDisposable
         this.original = original;
         this.finetuned = finetuned;
         working = new ParameterSet(model.Device, "interpolated parameters", finetuned.Table, model.Precision);
-        workingTensors = new VisionParameters(working, model.Config);
+        workingTensors = ImageParameters.Of(working, model.Config);
     }
 
     /// <summary>All weights of the line for the last alpha that <see cref="At"/> was asked for.</summary>
     public ParameterSet Weights => working;
 
     /// <summary>The image tower for one alpha, valid until the next call.</summary>
-    public VisionParameters At(double alpha)
+    public ImageParameters At(double alpha)
     {
         if (current == alpha) return workingTensors;
         Interpolation.Forward(model.Device, working.Flat, original.Flat, finetuned.Flat, alpha, working.Rounded);
@@ -74,7 +74,7 @@ public sealed class PatchedModels : IDisposable
                 if (trained.Contains(spec.Name)) working.Fetch(spec, values);
                 else model.Checkpoint.Read(spec, values);
             },
-            metadata: metadata, tokenizerDirectory: model.Checkpoint.TokenizerDirectory, overwrite: overwrite);
+            metadata: metadata, tokenizerDirectory: model.Checkpoint.TokenizerDirectory, overwrite: overwrite, counters: model.Checkpoint.Counters);
         return directory;
     }
 
