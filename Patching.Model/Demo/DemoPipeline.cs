@@ -97,7 +97,7 @@ public sealed class DemoPipeline
             TrainDataset = PatchingTask,
             EvalDatasets = [SupportedTask, PatchingTask],
             DataLocation = settings.Output,
-            Alphas = [0, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9, 1],
+            Alphas = [0, 0.1, 0.2, 0.3, 0.4, 0.45, 0.475, 0.5, 0.525, 0.55, 0.575, 0.6, 0.65, 0.7, 0.8, 0.9, 1],
             Save = Path.Combine(settings.Output, "patched"),
             ResultsDb = Results,
             Epochs = settings.FinetuneEpochs,

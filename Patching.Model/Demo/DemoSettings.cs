@@ -22,5 +22,5 @@ public sealed record DemoSettings(string Output, int Seed, bool Quick)
     public int PretrainEpochs => Quick ? 1 : 10;
 
     /// <summary>Passes over the patching task.</summary>
-    public int FinetuneEpochs => Quick ? 1 : 16;
+    public int FinetuneEpochs => Quick ? 1 : 20;
 }

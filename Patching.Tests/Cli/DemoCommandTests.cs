@@ -24,7 +24,7 @@ internal sealed class DemoCommandTests
         string demo = Path.Combine(folder, "demo");
         Outcome outcome = TinyWorld.Do("demo", "--quick", "--out", demo, "--device", "cpu");
         JsonElement[] records = [.. File.ReadLines(Path.Combine(demo, "results.jsonl")).Select(line => JsonDocument.Parse(line).RootElement)];
-        Assert.That(records, Has.Length.EqualTo(28), "fourteen alphas, two data sets");
+        Assert.That(records, Has.Length.EqualTo(34), "seventeen alphas, two data sets");
         foreach (JsonElement record in records)
         {
             string alpha = record.GetProperty("alpha").GetDouble().ToString("R", CultureInfo.InvariantCulture);
@@ -92,7 +92,7 @@ internal sealed class DemoCommandTests
         Outcome whole = TinyWorld.Do("demo", "--quick", "--out", undisturbed, "--device", "cpu");
         // The names of the data sets hold that of the folder; everything else is the same.
         Assert.That(Rows(resumed), Is.EqualTo(Rows(whole)));
-        Assert.That(File.ReadLines(Path.Combine(demo, "results.jsonl")).Count(), Is.EqualTo(28));
+        Assert.That(File.ReadLines(Path.Combine(demo, "results.jsonl")).Count(), Is.EqualTo(34));
 
         static string[] Rows(Outcome outcome) => [.. outcome.OutputLines.Where(line => line.StartsWith('|')).Skip(2).Select(line => line.Replace(" ", "", StringComparison.Ordinal))];
     }
