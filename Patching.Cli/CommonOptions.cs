@@ -5,6 +5,7 @@ using System.Numerics;
 using Patching.Cli.Commands;
 using Patching.Kernels;
 using Patching.Model;
+using Patching.Model.Choosing;
 using Patching.Model.Clip;
 using Patching.Model.Pipeline;
 
@@ -33,9 +34,9 @@ internal static class CommonOptions
 
     public static Option<int> Threads { get; } = Number("--threads", "Threads that compute on the CPU; 0 is all cores.", 0);
 
-    public static Option<string> TrainDataset { get; } = new("--train-dataset") { Description = "Patching task: a data set's name or folder:PATH.", Required = true };
+    public static Option<string> TrainDataset { get; } = new("--train-dataset") { Description = "Patching task: a data set's name (patching data list), folder:PATH, csv:FILE, typographic:PATH or manifest:FILE.", Required = true };
 
-    public static Option<string?> EvalDatasets { get; } = new("--eval-datasets") { Description = "Data sets to evaluate, separated by commas." };
+    public static Option<string?> EvalDatasets { get; } = new("--eval-datasets") { Description = "Data sets to evaluate, separated by commas; named as for --train-dataset." };
 
     public static Option<string> DataLocation { get; } = new("--data-location")
     {
@@ -51,6 +52,22 @@ internal static class CommonOptions
         DefaultValueFactory = _ => [0.5],
         CustomParser = result => [.. result.Tokens.Select(token => Parse<double>("--alpha", token.Value, result))],
     };
+
+    public static Option<double[]> SaveAlpha { get; } = Numbers("--save-alpha", "Alphas whose models are saved below --save; all of --alpha if not given, or the chosen one.");
+
+    public static Option<string?> Choose { get; } = Choice("--choose", "Choose alpha on held-out images: the best mean of supported and patching accuracy.", "mean");
+
+    public static Option<double?> MaxDrop { get; } = new("--max-drop")
+    {
+        Description = "Choose alpha on held-out images: the most patching accuracy while no supported task loses more than this many points.",
+        CustomParser = result => Parse<double>("--max-drop", result.Tokens[0].Value, result),
+    };
+
+    public static Option<bool> Search { get; } = new("--search") { Description = "Search alpha adaptively instead of trying every --alpha." };
+
+    public static Option<double> Resolution { get; } = Number("--resolution", "Distance of neighbouring alphas when choosing.", ChoiceSettings.DefaultResolution);
+
+    public static Option<bool> Guard { get; } = new("--guard") { Description = "Exit with code 3 if a supported task loses more than --max-drop on the test images." };
 
     public static Option<int> Epochs { get; } = Number("--epochs", "Passes over the training data.", 10);
 
@@ -93,6 +110,18 @@ internal static class CommonOptions
     public static Option<int> Workers { get; } = Number("--workers", "Threads that decode images.", Environment.ProcessorCount);
 
     public static Option<bool> SkipBadImages { get; } = new("--skip-bad-images") { Description = "Leave out images that cannot be read, and count them." };
+
+    public static Option<int?> Shots { get; } = new("--shots")
+    {
+        Description = "Train on so many images of every class, chosen by --seed; on all if not given.",
+        CustomParser = result => Parse<int>("--shots", result.Tokens[0].Value, result),
+    };
+
+    public static Option<bool> Balanced { get; } = new("--balanced") { Description = "Train on every class equally often, whatever its number of images." };
+
+    public static Option<string?> Cache { get; } = NotEmpty(new Option<string?>("--cache") { Description = "Folder that keeps decoded images, so that later passes and runs decode nothing." });
+
+    public static Option<bool> ReducedJpeg { get; } = new("--reduced-jpeg") { Description = "Decode large JPEGs at a fraction of their size: faster, not to the bit what Pillow gives." };
 
     public static Option<bool> Overwrite { get; } = new("--overwrite") { Description = "Replace what a run with other settings left in --save." };
 
@@ -175,6 +204,15 @@ internal static class CommonOptions
             DefaultValueFactory = _ => byDefault,
             CustomParser = result => Parse<T>(name, result.Tokens[0].Value, result),
         };
+
+    /// <summary>An option that takes numbers, none if it is not given.</summary>
+    public static Option<double[]> Numbers(string name, string description) => new(name)
+    {
+        Description = description,
+        AllowMultipleArgumentsPerToken = true,
+        Arity = ArgumentArity.OneOrMore,
+        CustomParser = result => [.. result.Tokens.Select(token => Parse<double>(name, token.Value, result))],
+    };
 
     private static T Parse<T>(string name, string text, ArgumentResult result)
         where T : struct, INumber<T>

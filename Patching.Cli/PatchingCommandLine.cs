@@ -51,13 +51,17 @@ internal static class PatchingCommandLine
             PretrainCommand.Create(),
             EvaluateCommand.Create(),
             InterpolateCommand.Create(),
+            MergeCommand.Create(),
+            FisherCommand.Create(),
             ClassifyCommand.Create(),
             InfoCommand.Create(),
             ModelsCommand.Create(),
+            DataCommand.Create(),
             ConvertCommand.Create(),
             VerifyCommand.Create(),
             SelftestCommand.Create(),
         };
+        foreach (Command command in PatchFileCommands.Create()) root.Subcommands.Add(command);
         root.Options.Add(CommonOptions.Verbose);
         root.Options.Add(CommonOptions.Offline);
         return root;

@@ -25,17 +25,13 @@ internal static class ResultsTable
         }
         foreach (double? alpha in alphas)
             table.AddRow([Name(alpha, results[0]), .. datasets.Select(dataset => Cell(results.First(record => record.EvalDataset == dataset && record.Alpha == alpha)))]);
-        // Spectre surrounds a Markdown table with lines of blanks.
-        StringWriter text = new(CultureInfo.InvariantCulture);
-        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(text), Ansi = AnsiSupport.No, ColorSystem = ColorSystemSupport.NoColors });
-        console.Profile.Width = 1000;
-        console.Write(table);
-        foreach (string line in text.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)) output.WriteLine(line);
+        MarkdownTable.Print(output, table);
     }
 
     private static string Name(double? alpha, ResultRecord record) => Markup.Escape(alpha?.ToString("R", CultureInfo.InvariantCulture) ?? record.Model);
 
     private static string Cell(ResultRecord record) =>
         string.Create(CultureInfo.InvariantCulture, $"{record.Top1 * 100:0.00} % ({record.Correct}/{record.Count})")
+        + (record.Misled is { } misled ? string.Create(CultureInfo.InvariantCulture, $", {misled} misled") : "")
         + (record.Skipped > 0 ? string.Create(CultureInfo.InvariantCulture, $", {record.Skipped} skipped") : "");
 }

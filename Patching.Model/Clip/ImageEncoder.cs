@@ -11,7 +11,7 @@ public sealed class ImageEncoder : IDisposable
     private readonly ImageTower tower;
     private readonly ImageActivations activations;
     private readonly PinnedUpload images;
-    private readonly RepeatedSteps<(ImageParameters Weights, int Count)> steps;
+    private readonly RepeatedSteps<(ImageParameters Weights, int Count, bool Again)> steps;
 
     /// <summary>Allocates the buffers.</summary>
     /// <param name="device">Where to run.</param>
@@ -25,7 +25,7 @@ public sealed class ImageEncoder : IDisposable
         this.tower = tower;
         activations = ImageActivations.Create(device, config, batch, training: false, precision);
         images = new PinnedUpload(device, activations.Images);
-        steps = new RepeatedSteps<(ImageParameters, int)>(device);
+        steps = new RepeatedSteps<(ImageParameters, int, bool)>(device);
     }
 
     /// <summary>Computes the features of a batch, and returns before the device has them.</summary>
@@ -37,7 +37,18 @@ public sealed class ImageEncoder : IDisposable
     {
         ImageActivations batch = activations.Shrunk(count);
         images.Upload(pixels);
-        steps.Run((weights, count), () => tower.Forward(weights, batch));
+        steps.Run((weights, count, false), () => tower.Forward(weights, batch));
+        return batch.Features;
+    }
+
+    /// <summary>Computes the features of the last batch of <see cref="Encode"/> under other weights, without uploading and unfolding it again.</summary>
+    /// <param name="weights">The tower's weights.</param>
+    /// <param name="count">Images of that batch.</param>
+    /// <returns>[count, E] before normalisation, valid until the next call.</returns>
+    public Tensor EncodeAgain(ImageParameters weights, int count)
+    {
+        ImageActivations batch = activations.Shrunk(count);
+        steps.Run((weights, count, true), () => tower.ForwardAgain(weights, batch));
         return batch.Features;
     }
 

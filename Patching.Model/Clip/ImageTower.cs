@@ -33,6 +33,9 @@ public abstract class ImageTower : IDisposable
     /// <summary>Computes <c>activations.Features</c> [B, E] from <c>activations.Images</c>.</summary>
     public abstract void Forward(ImageParameters weights, ImageActivations activations);
 
+    /// <summary>The same under other weights, for the images that <see cref="Forward"/> has seen last: what does not depend on the weights is not computed again.</summary>
+    public virtual void ForwardAgain(ImageParameters weights, ImageActivations activations) => Forward(weights, activations);
+
     /// <summary>Accumulates the gradients of all trained parameters from <paramref name="dFeatures"/> [B, E]. The steps of <see cref="Forward"/> in reverse.</summary>
     public abstract void Backward(ImageParameters weights, ImageParameters gradients, ImageActivations activations, Tensor dFeatures);
 

@@ -26,14 +26,24 @@ public sealed class VisionTransformer : ImageTower
     public override void Forward(ImageParameters weights, ImageActivations activations) => Forward((VisionParameters)weights, (VisionActivations)activations);
 
     /// <inheritdoc/>
+    public override void ForwardAgain(ImageParameters weights, ImageActivations activations) =>
+        ForwardUnfolded((VisionParameters)weights, (VisionActivations)activations);
+
+    /// <inheritdoc/>
     public override void Backward(ImageParameters weights, ImageParameters gradients, ImageActivations activations, Tensor dFeatures) =>
         Backward((VisionParameters)weights, (VisionParameters)gradients, (VisionActivations)activations, dFeatures);
 
     /// <summary>Computes <c>activations.Features</c> [B, E] from <c>activations.Images</c>.</summary>
     public void Forward(VisionParameters weights, VisionActivations activations)
     {
+        PatchEmbedding.Unfold(device, activations.Patches, activations.Images, PixelTable, config.Vision.PatchSize);
+        ForwardUnfolded(weights, activations);
+    }
+
+    // A forward pass leaves the patches as they are.
+    private void ForwardUnfolded(VisionParameters weights, VisionActivations activations)
+    {
         VisionActivations a = activations;
-        PatchEmbedding.Unfold(device, a.Patches, a.Images, PixelTable, config.Vision.PatchSize);
         weights.Patch.Forward(device, a.PatchEmbeddings, a.Patches);
         PatchEmbedding.Assemble(device, a.Embedded, a.PatchEmbeddings, weights.ClassToken, weights.Positions, a.Batch);
         LayerNorm.Forward(

@@ -12,13 +12,21 @@ namespace Patching.Model.Evaluation;
 /// <param name="Predictions">Predicted class per image, in the data set's order; -1 for an image that was skipped.</param>
 public sealed record EvaluationScore(string Dataset, int Correct, int Count, int Skipped, int[] Predictions)
 {
+    /// <summary>
+    /// Images whose predicted class is the one that is written on them instead of their label; null where nothing is written on the images.
+    /// </summary>
+    public int? Misled { get; init; }
+
+    /// <summary>SHA-256 of the manifest that names the images; null where none was given.</summary>
+    public string? Manifest { get; init; }
+
     /// <summary>Share of correct predictions, 0 to 1.</summary>
     public double Top1 => Count == 0 ? 0 : (double)Correct / Count;
 }
 
 /// <summary>
 /// Top-1 accuracy of several candidates (weights for different alpha) on one data set in one pass over its images: each image is decoded and preprocessed once,
-/// whatever the number of candidates.
+/// whatever the number of candidates. Where all their weights fit side by side each image also goes to the device and is cut into patches once.
 /// </summary>
 public sealed class Evaluator : IDisposable
 {
@@ -46,28 +54,31 @@ public sealed class Evaluator : IDisposable
     /// <param name="select">Gives the weights of a candidate; it may overwrite what it gave before.</param>
     /// <param name="progress">Called with the forward passes done and to do, in images.</param>
     /// <param name="cancellation">Ends the pass.</param>
+    /// <param name="resident">Whether the weights of all candidates stay valid side by side: then every batch is uploaded and unfolded once, too.</param>
     /// <returns>A score per candidate.</returns>
     public EvaluationScore[] Evaluate(
         ImageDataset dataset, ZeroShotHead head, int candidates, Func<int, ImageParameters> select, Action<long, long>? progress = null,
-        CancellationToken cancellation = default)
+        CancellationToken cancellation = default, bool resident = false)
     {
         using ImageClassifier classifier = new(model.Device, head, batches.BatchSize);
         using PredictionBuffer waiting = new(model.Device, batches.BatchSize);
-        using BatchPipeline pipeline = BatchPipeline.ForEvaluation(dataset, GroupOptions(candidates), cancellation);
+        using BatchPipeline pipeline = BatchPipeline.ForEvaluation(dataset, GroupOptions(resident ? 1 : candidates), cancellation);
         int[][] predictions = [.. Enumerable.Range(0, candidates).Select(_ => Unseen(dataset.Count))];
         List<ImageBatch> group = [];
         int imageBytes = batches.ImageSize * batches.ImageSize * 3;
         long done = 0, total = (long)dataset.Count * candidates;
         do
         {
-            FillGroup(pipeline, group, candidates);
+            FillGroup(pipeline, group, resident ? 1 : candidates);
             for (int candidate = 0; candidate < candidates && group.Count > 0; candidate++)
             {
                 ImageParameters weights = select(candidate);
                 foreach (ImageBatch batch in group)
                 {
                     cancellation.ThrowIfCancellationRequested();
-                    Tensor features = encoder.Encode(weights, batch.Pixels.AsSpan(0, batch.Count * imageBytes), batch.Count);
+                    Tensor features = resident && candidate > 0
+                        ? encoder.EncodeAgain(weights, batch.Count)
+                        : encoder.Encode(weights, batch.Pixels.AsSpan(0, batch.Count * imageBytes), batch.Count);
                     waiting.Add(classifier, features, batch.Indices, predictions[candidate]);
                     done += batch.Count;
                     progress?.Invoke(done, total);
@@ -96,13 +107,20 @@ public sealed class Evaluator : IDisposable
 
     private static EvaluationScore Score(ImageDataset dataset, int[] predictions, int skipped)
     {
-        int correct = 0, seen = 0;
+        int correct = 0, seen = 0, written = 0, misled = 0;
         for (int i = 0; i < predictions.Length; i++)
         {
             if (predictions[i] >= 0) seen++;
             if (predictions[i] == dataset.Label(i)) correct++;
+            if (dataset.WrittenLabel(i) is not { } word) continue;
+            written++;
+            if (predictions[i] == word) misled++;
         }
-        return new EvaluationScore(dataset.Name, correct, seen, skipped, predictions);
+        return new EvaluationScore(dataset.Name, correct, seen, skipped, predictions)
+        {
+            Misled = written > 0 ? misled : null,
+            Manifest = dataset.ManifestSha256,
+        };
     }
 
     private static int[] Unseen(int count)

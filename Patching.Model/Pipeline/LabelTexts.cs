@@ -27,7 +27,7 @@ internal sealed class LabelTexts
     /// <summary>Every text that stands for each label of a data set.</summary>
     public static string[][] Of(ImageDataset dataset) => dataset is CaptionDataset
         ? [.. dataset.ClassNames.Select(caption => new[] { caption })]
-        : [.. dataset.ClassNames.Select(ZeroShotPrompts.For(dataset.Name).Fill)];
+        : [.. dataset.ClassNames.Select(name => ZeroShotPrompts.Fill(dataset.Templates, name))];
 
     /// <summary>The text of an image in an epoch.</summary>
     public int[] Choose(int label, int index, int epoch)

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using System.Reflection;
 using Patching.Kernels;
+using Patching.Model.Choosing;
 using Patching.Model.Clip;
 using Patching.Model.Data;
 using Patching.Model.Evaluation;
@@ -21,6 +22,7 @@ public sealed class PatchPipeline : IDisposable
     private readonly ClipModel model;
     private readonly HeadCache heads;
     private readonly BatchOptions batches;
+    private readonly ImageCache? cache;
     private ParameterSet? bothTowers;
 
     /// <summary>Opens the model.</summary>
@@ -28,6 +30,8 @@ public sealed class PatchPipeline : IDisposable
     public PatchPipeline(Device device, PatchSettings settings, PipelineEvents events)
     {
         settings.Check();
+        // Images that decide about alpha must not have been trained on.
+        if (settings.Choice is not null) settings = settings with { TrainDataset = DatasetCatalog.ValidationName(settings.TrainDataset) };
         this.settings = settings;
         this.events = events;
         model = ClipModel.Open(device, settings.Model, settings.Activation, settings.Tokenizer, settings.Precision);
@@ -37,36 +41,47 @@ public sealed class PatchPipeline : IDisposable
             throw new InputException($"--batch-norm: the image tower of {settings.Model} is a vision transformer and has no batch normalisation; leave it out");
         }
         heads = new HeadCache(settings.Save is null ? null : Path.Combine(settings.Save, "heads"));
-        batches = new BatchOptions(settings.BatchSize, model.Config.Image.ImageSize) { Resize = model.Checkpoint.Preprocess.Resize, Workers = settings.Workers, SkipBadImages = settings.SkipBadImages };
+        batches = new BatchOptions(settings.BatchSize, model.Config.Image.ImageSize)
+        {
+            Resize = model.Checkpoint.Preprocess.Resize,
+            Workers = settings.Workers,
+            SkipBadImages = settings.SkipBadImages,
+            ReducedJpeg = settings.ReducedJpeg,
+            Balanced = settings.Balanced,
+        };
+        cache = settings.Cache is null ? null : new ImageCache(settings.Cache, events.Note, events.Progress);
     }
 
     /// <summary>Version of this program, as recorded in results.</summary>
     public static string Version { get; } = typeof(PatchPipeline).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion;
 
-    /// <summary>Fine-tunes, interpolates, saves and evaluates.</summary>
+    /// <summary>What <see cref="Patch"/> chose; null where it was not asked to.</summary>
+    public ChoiceOutcome? Chosen { get; private set; }
+
+    /// <summary>Fine-tunes, interpolates, saves and evaluates; or chooses alpha on held-out images, saves that model and tests it.</summary>
     /// <returns>A record per data set and alpha, in the order they were asked for.</returns>
     public IReadOnlyList<ResultRecord> Patch(CancellationToken cancellation)
     {
         // Everything that can be wrong with the data is found before the first step is computed.
-        ImageDataset? training = settings.Load is null ? Open(settings.TrainDataset, DatasetSplit.Train) : null;
-        ImageDataset[] evaluated = OpenEvaluated(training);
+        ImageDataset? training = settings.Load is null ? OpenTraining() : null;
+        ImageDataset[] evaluated = OpenEvaluated(training, cancellation), heldOut = OpenHeldOut();
         (ParameterSet finetuned, string recipe, FinetuneSettings? trained) = training is null ? Load(settings.Load!) : Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
         using PatchedModels line = new(model, Original, theta1);
-        if (settings.Save is not null) SaveModels(line, recipe);
-        Candidates candidates = new([.. settings.Alphas], alpha => line.At(alpha!.Value), Tuned(line.Weights, recipe));
-        return Evaluate(evaluated, candidates, trained, null, cancellation);
+        if (settings.Choice is { } choice) return Choose(choice, line, recipe, trained, heldOut, evaluated, cancellation);
+        if (settings.Save is not null) SaveModels(line, recipe, settings.SavedAlphas ?? settings.Alphas);
+        return EvaluateLine(evaluated, line, settings.Alphas, trained, cancellation);
     }
 
     /// <summary>Only fine-tunes, and saves the fine-tuned model as alpha 1.</summary>
     public void Finetune(CancellationToken cancellation)
     {
-        ImageDataset training = Open(settings.TrainDataset, DatasetSplit.Train);
-        ImageDataset[] evaluated = settings.EvalEveryEpoch ? OpenEvaluated(training) : [];
+        ImageDataset training = OpenTraining();
+        ImageDataset[] evaluated = settings.EvalEveryEpoch ? OpenEvaluated(training, cancellation) : [];
         (ParameterSet finetuned, string recipe, _) = Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
         using PatchedModels line = new(model, Original, theta1);
-        if (settings.Save is not null) SaveModels(line, recipe);
+        if (settings.Save is not null) SaveModels(line, recipe, settings.SavedAlphas ?? settings.Alphas);
     }
 
     /// <summary>Only evaluates the model as it is.</summary>
@@ -74,12 +89,13 @@ public sealed class PatchPipeline : IDisposable
     {
         using ImageParameters weights = ImageParameters.Of(model.Vision, model.Config);
         weights.Pack(model.Device);
-        return Evaluate(OpenEvaluated(null), new Candidates([null], _ => weights, null), null, null, cancellation);
+        return Evaluate(OpenEvaluated(null, cancellation), [null], _ => weights, null, null, cancellation);
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        cache?.Dispose();
         bothTowers?.Dispose();
         model.Dispose();
     }
@@ -104,14 +120,50 @@ public sealed class PatchPipeline : IDisposable
         _ = model.Tokenizer;
     }
 
-    private TunedTexts? Tuned(ParameterSet weights, string origin) => settings.TrainText ? new TunedTexts(weights, origin) : null;
-
     // Notes come when all data sets are known to be usable, so that an error stands alone.
-    private ImageDataset[] OpenEvaluated(ImageDataset? training)
+    private ImageDataset[] OpenEvaluated(ImageDataset? training, CancellationToken cancellation)
     {
         ImageDataset[] evaluated = [.. settings.EvalDatasets.Select(name => Open(name, DatasetSplit.Test))];
         foreach (string note in evaluated.Prepend(training).SelectMany(dataset => dataset?.Notes ?? [])) events.Note?.Invoke(note);
-        return evaluated;
+        return cache is null ? evaluated : [.. evaluated.Select(dataset => cache.ForEvaluation(dataset, batches, cancellation))];
+    }
+
+    private ImageDataset OpenTraining()
+    {
+        ImageDataset dataset = Open(settings.TrainDataset, DatasetSplit.Train);
+        return settings.Shots is { } shots ? FewShots.Take(dataset, shots, settings.Seed, events.Note) : dataset;
+    }
+
+    private ImageDataset[] OpenHeldOut()
+    {
+        if (settings.Choice is null) return [];
+        string[] names = [.. settings.EvalDatasets.Select(DatasetCatalog.Canonical)];
+        if (names.FirstOrDefault(DatasetCatalog.IsValidation) is { } divided)
+            throw new InputException($"--eval-datasets {divided}: name the data set without Val; its held-out part chooses alpha, its test images judge the choice");
+        bool[] isPatched = [.. names.Select(IsPatched)];
+        if (!isPatched.Contains(true)) throw new InputException($"--eval-datasets: the patching task is not among them, so nothing can be chosen; add it");
+        if (!isPatched.Contains(false)) throw new InputException($"--eval-datasets: there is no other task than the patching task, so nothing can be lost; add a supported task");
+        return [.. names.Select(name => Open(DatasetCatalog.ValidationName(name), DatasetSplit.Test))];
+    }
+
+    private bool IsPatched(string name) => DatasetCatalog.ValidationName(name) == DatasetCatalog.ValidationName(settings.TrainDataset);
+
+    private List<ResultRecord> Choose(
+        ChoiceSettings choice, PatchedModels line, string recipe, FinetuneSettings? trained, ImageDataset[] heldOut, ImageDataset[] evaluated, CancellationToken cancellation)
+    {
+        List<ResultRecord> last = [];
+        AlphaChooser chooser = new(choice, (datasets, alphas) =>
+        {
+            List<EvaluationScore[]> scores = [];
+            last = EvaluateLine([.. datasets], line, alphas, trained, cancellation, scores.Add);
+            return [.. scores];
+        });
+        bool[] isPatched = [.. settings.EvalDatasets.Select(IsPatched)];
+        double alpha = chooser.Choose(heldOut, isPatched, settings.Alphas);
+        if (settings.Save is not null) SaveModels(line, recipe, [.. (settings.SavedAlphas ?? []).Append(alpha).Distinct()]);
+        Chosen = chooser.Test(alpha, heldOut, evaluated, isPatched, [.. ((double[])[0, alpha, 1]).Distinct()], chooser.Budget(settings.Alphas));
+        if (settings.Save is not null) Chosen.Save(Path.Combine(settings.Save, "choice.json"), settings.Command);
+        return last;
     }
 
     private ImageDataset Open(string name, DatasetSplit split) => DatasetCatalog.Open(name, split, settings.DataLocation);
@@ -149,7 +201,7 @@ public sealed class PatchPipeline : IDisposable
         if (settings.TrainText) return TrainBoth(run, recipe, dataset, cancellation);
         (ZeroShotHead head, _) = heads.Get(model, dataset);
         using Finetuner finetuner = new(model.Device, model.Config, model.Tower, model.Checkpoint.Read, head, recipe);
-        run.Run(finetuner, dataset, cancellation);
+        run.Run(finetuner, cache?.ForTraining(dataset, batches, cancellation) ?? dataset, cancellation);
         return finetuner.DetachParameters();
     }
 
@@ -159,7 +211,7 @@ public sealed class PatchPipeline : IDisposable
         TextTransformer tower = new(model.Device, model.Config, model.Precision);
         using ContrastiveTrainer trainer = new(
             model.Device, model.Config, (VisionTransformer)model.Tower, tower, model.Checkpoint.Read, texts.Choose, recipe.Contrastive);
-        run.Run(trainer, dataset, cancellation);
+        run.Run(trainer, cache?.ForTraining(dataset, batches, cancellation) ?? dataset, cancellation);
         return trainer.DetachParameters();
     }
 
@@ -183,7 +235,10 @@ public sealed class PatchPipeline : IDisposable
     private void CheckSave(string recipe)
     {
         if (settings.Save is null) return;
-        foreach (double alpha in settings.Alphas) PatchedModels.CheckSave(model, settings.Save, alpha, recipe, settings.Overwrite);
+        IEnumerable<double> alphas = settings.Choice is { } choice
+            ? [.. settings.SavedAlphas ?? [], .. choice.Search ? Enumerable.Range(0, choice.Steps + 1).Select(choice.AlphaAt) : settings.Alphas.Append(0)]
+            : settings.SavedAlphas ?? settings.Alphas;
+        foreach (double alpha in alphas.Distinct()) PatchedModels.CheckSave(model, settings.Save, alpha, recipe, settings.Overwrite);
     }
 
     /// <summary>How a fine-tune normalises; null where the model has nothing to normalise over batches.</summary>
@@ -199,9 +254,9 @@ public sealed class PatchPipeline : IDisposable
                 $"--batch-size {settings.BatchSize}: {job} needs {needed >> 20} MiB, {model.Device.Name} has {model.Device.MemoryBytes >> 20} MiB; use a smaller one"));
     }
 
-    private void SaveModels(PatchedModels line, string recipe)
+    private void SaveModels(PatchedModels line, string recipe, IReadOnlyList<double> alphas)
     {
-        foreach (double alpha in settings.Alphas)
+        foreach (double alpha in alphas)
         {
             string directory = line.Save(settings.Save!, alpha, recipe, settings.Command, settings.Overwrite);
             events.Note?.Invoke($"saved {directory}");
@@ -212,12 +267,21 @@ public sealed class PatchPipeline : IDisposable
     {
         using ImageParameters tensors = ImageParameters.Of(weights, model.Config);
         tensors.Pack(model.Device);
-        TunedTexts? texts = Tuned(weights, string.Create(CultureInfo.InvariantCulture, $"{recipe.ToJson()} epoch {epoch}"));
-        Evaluate(evaluated, new Candidates([null], _ => tensors, texts), recipe, epoch, cancellation);
+        TunedTexts? texts = settings.TrainText ? new(_ => weights, string.Create(CultureInfo.InvariantCulture, $"{recipe.ToJson()} epoch {epoch}")) : null;
+        Evaluate(evaluated, [null], _ => tensors, recipe, epoch, cancellation, texts: texts);
+    }
+
+    private List<ResultRecord> EvaluateLine(
+        ImageDataset[] datasets, PatchedModels line, IReadOnlyList<double> alphas, FinetuneSettings? recipe, CancellationToken cancellation, Action<EvaluationScore[]>? scored = null)
+    {
+        bool resident = line.Hold(alphas);
+        TunedTexts? texts = settings.TrainText ? new(alpha => line.WeightsAt(alpha!.Value), recipe?.ToJson() ?? $"loaded {settings.Load}") : null;
+        return Evaluate(datasets, [.. alphas], alpha => line.At(alpha!.Value), recipe, null, cancellation, scored, resident, texts);
     }
 
     private List<ResultRecord> Evaluate(
-        ImageDataset[] datasets, Candidates candidates, FinetuneSettings? recipe, int? epoch, CancellationToken cancellation)
+        ImageDataset[] datasets, IReadOnlyList<double?> alphas, Func<double?, ImageParameters> weightsAt, FinetuneSettings? recipe, int? epoch,
+        CancellationToken cancellation, Action<EvaluationScore[]>? scored = null, bool resident = false, TunedTexts? texts = null)
     {
         int classes = datasets.Max(dataset => dataset.ClassNames.Count);
         RequireMemory("evaluating", MemoryPlan.Evaluation(model.Config, settings.BatchSize, classes, model.Precision, settings.TrainText));
@@ -225,10 +289,11 @@ public sealed class PatchPipeline : IDisposable
         List<ResultRecord> all = [];
         foreach (ImageDataset dataset in datasets)
         {
-            IEnumerable<(EvaluationScore Score, string HeadKey)> scores = candidates.Texts is { } texts
-                ? UnderTheirOwnHeads(evaluator, dataset, candidates, texts, cancellation)
-                : UnderOneHead(evaluator, dataset, candidates, cancellation);
-            ResultRecord[] records = [.. scores.Select((scored, i) => Record(scored.Score, candidates.Alphas[i], scored.HeadKey, recipe, epoch))];
+            (EvaluationScore Score, string HeadKey)[] results = texts is null
+                ? UnderOneHead(evaluator, dataset, alphas, weightsAt, resident, cancellation)
+                : [.. alphas.Select((_, i) => UnderItsOwnHead(evaluator, dataset, alphas, i, weightsAt, texts, cancellation))];
+            scored?.Invoke([.. results.Select(result => result.Score)]);
+            ResultRecord[] records = [.. results.Select((result, i) => Record(result.Score, alphas[i], result.HeadKey, recipe, epoch))];
             if (settings.ResultsDb is not null) ResultRecord.Append(settings.ResultsDb, records);
             events.Results?.Invoke(records);
             all.AddRange(records);
@@ -236,30 +301,26 @@ public sealed class PatchPipeline : IDisposable
         return all;
     }
 
-    private IEnumerable<(EvaluationScore Score, string HeadKey)> UnderOneHead(
-        Evaluator evaluator, ImageDataset dataset, Candidates candidates, CancellationToken cancellation)
+    private (EvaluationScore Score, string HeadKey)[] UnderOneHead(
+        Evaluator evaluator, ImageDataset dataset, IReadOnlyList<double?> alphas, Func<double?, ImageParameters> weightsAt, bool resident, CancellationToken cancellation)
     {
         (ZeroShotHead head, string key) = heads.Get(model, dataset);
-        return evaluator.Evaluate(
-            dataset, head, candidates.Alphas.Count, i => candidates.Images(candidates.Alphas[i]),
-            (done, total) => events.Progress?.Invoke($"evaluate {dataset.Name}", done, total), cancellation).Select(score => (score, key));
+        EvaluationScore[] scores = evaluator.Evaluate(
+            dataset, head, alphas.Count, i => weightsAt(alphas[i]), (done, total) => events.Progress?.Invoke($"evaluate {dataset.Name}", done, total), cancellation, resident);
+        return [.. scores.Select(score => (score, key))];
     }
 
-    // The head changes with the text tower, so every candidate makes a pass over the images of its own.
-    private IEnumerable<(EvaluationScore Score, string HeadKey)> UnderTheirOwnHeads(
-        Evaluator evaluator, ImageDataset dataset, Candidates candidates, TunedTexts texts, CancellationToken cancellation)
+    // The head changes with the text tower, so every alpha makes a pass over the images of its own.
+    private (EvaluationScore Score, string HeadKey) UnderItsOwnHead(
+        Evaluator evaluator, ImageDataset dataset, IReadOnlyList<double?> alphas, int index, Func<double?, ImageParameters> weightsAt, TunedTexts texts,
+        CancellationToken cancellation)
     {
-        for (int i = 0; i < candidates.Alphas.Count; i++)
-        {
-            double? alpha = candidates.Alphas[i];
-            ImageParameters images = candidates.Images(alpha);
-            ZeroShotHead head = model.BuildHead(dataset.ClassNames, ZeroShotPrompts.For(dataset.Name).Templates, texts.Weights);
-            int before = i;
-            EvaluationScore score = evaluator.Evaluate(
-                dataset, head, 1, _ => images,
-                (done, total) => events.Progress?.Invoke($"evaluate {dataset.Name}", before * total + done, candidates.Alphas.Count * total), cancellation).Single();
-            yield return (score, heads.Key(model, dataset, string.Create(CultureInfo.InvariantCulture, $"{texts.Origin} alpha {alpha:R}")));
-        }
+        double? alpha = alphas[index];
+        ZeroShotHead head = model.BuildHead(dataset.ClassNames, dataset.Templates, texts.WeightsAt(alpha));
+        EvaluationScore score = evaluator.Evaluate(
+            dataset, head, 1, _ => weightsAt(alpha),
+            (done, total) => events.Progress?.Invoke($"evaluate {dataset.Name}", index * total + done, alphas.Count * total), cancellation).Single();
+        return (score, heads.Key(model, dataset, string.Create(CultureInfo.InvariantCulture, $"{texts.Origin} alpha {alpha:R}")));
     }
 
     private ResultRecord Record(EvaluationScore score, double? alpha, string headKey, FinetuneSettings? recipe, int? epoch) => new()
@@ -273,6 +334,8 @@ public sealed class PatchPipeline : IDisposable
         Correct = score.Correct,
         Count = score.Count,
         Skipped = score.Skipped,
+        Misled = score.Misled,
+        Manifest = score.Manifest,
         HeadKey = headKey,
         Epoch = epoch,
         Finetune = recipe,
@@ -283,14 +346,8 @@ public sealed class PatchPipeline : IDisposable
         Time = DateTime.UtcNow,
     };
 
-    /// <summary>Weights to evaluate: those of each alpha, or one set without.</summary>
-    /// <param name="Alphas">The alphas; one that is null for a single set.</param>
-    /// <param name="Images">The image tower of an alpha, valid until the next call.</param>
-    /// <param name="Texts">The text towers, where they change with the alpha.</param>
-    private sealed record Candidates(IReadOnlyList<double?> Alphas, Func<double?, ImageParameters> Images, TunedTexts? Texts);
-
     /// <summary>Text towers that are not the checkpoint's.</summary>
-    /// <param name="Weights">Holds the text tower that goes with the image tower last asked for.</param>
+    /// <param name="WeightsAt">Weights that hold the text tower of an alpha.</param>
     /// <param name="Origin">What they came from, for the key of their heads.</param>
-    private sealed record TunedTexts(ParameterSet Weights, string Origin);
+    private sealed record TunedTexts(Func<double?, ParameterSet> WeightsAt, string Origin);
 }

@@ -1,4 +1,5 @@
 using Patching.Kernels;
+using Patching.Model.Choosing;
 using Patching.Model.Clip;
 using Patching.Model.Training;
 
@@ -27,6 +28,12 @@ public sealed record PatchSettings
 
     /// <summary>Weights of the fine-tuned model to interpolate with.</summary>
     public IReadOnlyList<double> Alphas { get; init; } = [0.5];
+
+    /// <summary>How alpha is chosen on held-out images; null evaluates every one of <see cref="Alphas"/> on the test images and leaves the choice to the user.</summary>
+    public ChoiceSettings? Choice { get; init; }
+
+    /// <summary>Alphas whose models are saved; null saves all of <see cref="Alphas"/>, or the chosen one.</summary>
+    public IReadOnlyList<double>? SavedAlphas { get; init; }
 
     /// <summary>A fine-tuned model to use instead of training one.</summary>
     public string? Load { get; init; }
@@ -82,6 +89,18 @@ public sealed record PatchSettings
     /// <summary>Leave out images that cannot be read, and count them.</summary>
     public bool SkipBadImages { get; init; }
 
+    /// <summary>Train on so many images of every class; null trains on all.</summary>
+    public int? Shots { get; init; }
+
+    /// <summary>Train on every class equally often.</summary>
+    public bool Balanced { get; init; }
+
+    /// <summary>Folder that keeps decoded images between passes and runs; null keeps none.</summary>
+    public string? Cache { get; init; }
+
+    /// <summary>Decode large JPEGs at a fraction of their size.</summary>
+    public bool ReducedJpeg { get; init; }
+
     /// <summary>Replace results of a run with other settings in <see cref="Save"/>.</summary>
     public bool Overwrite { get; init; }
 
@@ -102,10 +121,14 @@ public sealed record PatchSettings
     public void Check()
     {
         CheckAlphas(Alphas);
+        if (SavedAlphas is not null) CheckAlphas(SavedAlphas, "--save-alpha");
+        Choice?.Check();
         CheckBatchSize(BatchSize);
         Recipe(0, "", "", TowerPrecision.Float32).CheckNumbers();
         if (Workers is < 1 or > MostThreads) throw new InputException($"--workers {Workers}: must be between 1 and {MostThreads}");
         if (Save is not null) CheckFolder("--save", Save);
+        if (Shots is < 1) throw new InputException($"--shots {Shots}: must be 1 or more");
+        if (Cache is not null) CheckFolder("--cache", Cache);
         if (ResultsDb is null) return;
         if (Directory.Exists(ResultsDb)) throw new InputException($"--results-db {ResultsDb}: is a folder; name a file");
         if (ResultsDb.Length == 0) throw new InputException("--results-db: the name is empty");
@@ -132,6 +155,9 @@ public sealed record PatchSettings
         WarmupLength = WarmupLength ?? DefaultWarmupLength,
         ClipNorm = ClipNorm,
         Seed = Seed,
+        Shots = Shots,
+        Balanced = Balanced,
+        ReducedJpeg = ReducedJpeg,
         Precision = precision,
         TrainText = TrainText,
     };
@@ -172,13 +198,13 @@ public sealed record PatchSettings
 
     /// <summary>Refuses alphas that are no weights.</summary>
     /// <exception cref="InputException">There is none, one is outside [0, 1], or one is given twice.</exception>
-    public static void CheckAlphas(IReadOnlyList<double> alphas)
+    public static void CheckAlphas(IReadOnlyList<double> alphas, string flag = "--alpha")
     {
-        if (alphas.Count == 0) throw new InputException("--alpha: give at least one number between 0 and 1");
+        if (alphas.Count == 0) throw new InputException($"{flag}: give at least one number between 0 and 1");
         foreach (double alpha in alphas)
         {
-            if (!(alpha is >= 0 and <= 1)) throw new InputException(FormattableString.Invariant($"--alpha {alpha}: must be between 0 and 1"));
+            if (!(alpha is >= 0 and <= 1)) throw new InputException(FormattableString.Invariant($"{flag} {alpha}: must be between 0 and 1"));
         }
-        if (alphas.Distinct().Count() != alphas.Count) throw new InputException("--alpha: the same number is given twice");
+        if (alphas.Distinct().Count() != alphas.Count) throw new InputException($"{flag}: the same number is given twice");
     }
 }

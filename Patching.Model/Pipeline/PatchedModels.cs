@@ -19,6 +19,7 @@ public sealed class PatchedModels : IDisposable
     private readonly ParameterSet finetuned;
     private readonly ParameterSet working;
     private readonly ImageParameters workingTensors;
+    private readonly Dictionary<double, (ParameterSet Weights, ImageParameters Tensors)> held = [];
     private double? current;
 
     /// <summary>Prepares working weights; takes no ownership of the ends.</summary>
@@ -34,17 +35,43 @@ public sealed class PatchedModels : IDisposable
         workingTensors = ImageParameters.Of(working, model.Config);
     }
 
-    /// <summary>All weights of the line for the last alpha that <see cref="At"/> was asked for.</summary>
-    public ParameterSet Weights => working;
+    /// <summary>
+    /// Keeps the weights of several alphas side by side if they take no more than a quarter of the device's memory; those held before are let go.
+    /// </summary>
+    /// <returns>Whether they are held; <see cref="At"/> then returns them, each valid until the next call of this method.</returns>
+    public bool Hold(IReadOnlyList<double> alphas)
+    {
+        Release();
+        // The host has packed copies as large as the weights.
+        long bytes = 2 * ParameterSet.BytesFor(finetuned.Table, model.Precision) * alphas.Count;
+        if (bytes > model.Device.MemoryBytes / 4) return false;
+        foreach (double alpha in alphas)
+        {
+            ParameterSet weights = new(model.Device, "interpolated parameters", finetuned.Table, model.Precision);
+            ImageParameters tensors = ImageParameters.Of(weights, model.Config);
+            held.Add(alpha, (weights, tensors));
+            Interpolation.Forward(model.Device, weights.Flat, original.Flat, finetuned.Flat, alpha, weights.Rounded);
+            tensors.Pack(model.Device);
+        }
+        return true;
+    }
 
-    /// <summary>The image tower for one alpha, valid until the next call.</summary>
+    /// <summary>The weights for one alpha, valid until the next call, or longer if <see cref="Hold"/> keeps them.</summary>
     public ImageParameters At(double alpha)
     {
+        if (held.TryGetValue(alpha, out (ParameterSet Weights, ImageParameters Tensors) kept)) return kept.Tensors;
         if (current == alpha) return workingTensors;
         Interpolation.Forward(model.Device, working.Flat, original.Flat, finetuned.Flat, alpha, working.Rounded);
         workingTensors.Pack(model.Device);
         current = alpha;
         return workingTensors;
+    }
+
+    /// <summary>All weights of the line for one alpha, of which <see cref="At"/> gives the image tower; valid as long as that.</summary>
+    public ParameterSet WeightsAt(double alpha)
+    {
+        At(alpha);
+        return held.TryGetValue(alpha, out (ParameterSet Weights, ImageParameters Tensors) kept) ? kept.Weights : working;
     }
 
     /// <summary>Folder of one alpha's model: the shortest decimal that reads back as the same number, so no two alphas share a name.</summary>
@@ -66,6 +93,7 @@ public sealed class PatchedModels : IDisposable
         Dictionary<string, string> metadata = Identity(model, alpha, recipe);
         if (IsSaved(directory, metadata)) return directory;
         metadata["command"] = command;
+        Release();
         At(alpha);
         HashSet<string> trained = [.. working.Table.Select(spec => spec.Name)];
         CheckpointWriter.Save(
@@ -89,8 +117,19 @@ public sealed class PatchedModels : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        Release();
         workingTensors.Dispose();
         working.Dispose();
+    }
+
+    private void Release()
+    {
+        foreach ((ParameterSet weights, ImageParameters tensors) in held.Values)
+        {
+            tensors.Dispose();
+            weights.Dispose();
+        }
+        held.Clear();
     }
 
     private static Dictionary<string, string> Identity(ClipModel model, double alpha, string recipe) => new()

@@ -97,7 +97,8 @@ public sealed class PretrainPipeline
         BatchOptions batches = new(recipe.BatchSize, config.Vision.ImageSize) { Workers = settings.Workers, SkipBadImages = settings.SkipBadImages };
         TrainingEvents reports = new() { Note = events.Note, Progress = events.Pretraining };
         TrainingRun run = new(recipe.Plan, batches, Path.Combine(settings.Save, "pretrain"), settings.Overwrite, reports);
-        run.Run(trainer, dataset, cancellation);
+        using ImageCache? cache = settings.Cache is null ? null : new ImageCache(settings.Cache, events.Note, events.Progress);
+        run.Run(trainer, cache?.ForTraining(dataset, batches, cancellation) ?? dataset, cancellation);
         Dictionary<string, string> metadata = new() { ["pretrain_settings"] = recipe.Plan.Settings, ["command"] = settings.Command };
         CheckpointWriter.Save(
             ModelDirectory, config, preprocess, trainer.Parameters.Fetch, metadata: metadata, tokenizerDirectory: vocabulary, overwrite: true);
