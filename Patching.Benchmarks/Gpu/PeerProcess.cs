@@ -26,8 +26,8 @@ internal sealed class PeerProcess : IDisposable
     private readonly Process? process;
     private string? failure;
 
-    /// <summary>Starts the script.</summary>
-    public PeerProcess(string python, string? script)
+    /// <summary>Starts the script, which computes on a device: cuda or cpu.</summary>
+    public PeerProcess(string python, string? script, string device)
     {
         if (script is null)
         {
@@ -38,7 +38,7 @@ internal sealed class PeerProcess : IDisposable
         {
             process = Process.Start(new ProcessStartInfo(python)
             {
-                ArgumentList = { script, "--serve" },
+                ArgumentList = { script, "--serve", "--device", device },
                 RedirectStandardInput = true,
                 RedirectStandardOutput = true,
                 UseShellExecute = false,
