@@ -78,7 +78,7 @@ public static partial class Gemm
         FinishParts parts = new((int)kind, HasBias: 0, Flag(preActivation), added, rounded);
         (CudaKernel kernel, tile) = Choose(device, BackwardInputTiles, size, aligned, tile);
         if (tile.UsesWgmma)
-            LaunchWgmma(device, kernel, tile.WgmmaForm with { BAlong = false }, size, dy, w, dx, default, preActivation, dx, parts);
+            LaunchWgmma(device, kernel, tile.WgmmaForm with { TransposeB = 1 }, size, dy, w, dx, default, preActivation, dx, parts);
         else
             Launch(device, kernel, tile, size, dy, w, dx, default, preActivation, dx, parts);
     }

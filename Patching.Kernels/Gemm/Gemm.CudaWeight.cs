@@ -47,7 +47,7 @@ public static partial class Gemm
         Tensor biases = parts > 1 ? BiasParts(workspace, size, parts) : Either(dbias, dw);
         if (tile.UsesWgmma)
         {
-            WgmmaForm form = tile.WgmmaForm with { AAlong = false, BAlong = false };
+            WgmmaForm form = tile.WgmmaForm with { TransposeA = 1, TransposeB = 1 };
             LaunchWgmmaWeight(device, kernel, form, shape, dy, x, weights, biases, Flag(dbias), parts > 1 ? 1 : 0);
         }
         else

@@ -46,38 +46,38 @@ public static partial class Gemm
         ProductShape shape, FinishParts parts) => WgmmaTiles(
             BulkTensorCopy.Address(x), BulkTensorCopy.Address(w), shape,
             new TileTarget { Output = y, Bias = bias, Saved = preActivation, Added = residual, Parts = parts },
-            new(128, 256, IsAlternating: false, AAlong: true, BAlong: true));
+            new(128, 256, IsAlternating: false, TransposeA: 0, TransposeB: 0));
 
     private static void WgmmaAlternatingForwardKernel(
         TensorMap x, TensorMap w, ArrayView<ushort> y, ArrayView<float> bias, ArrayView<ushort> preActivation, ArrayView<ushort> residual,
         ProductShape shape, FinishParts parts) => WgmmaTiles(
             BulkTensorCopy.Address(x), BulkTensorCopy.Address(w), shape,
             new TileTarget { Output = y, Bias = bias, Saved = preActivation, Added = residual, Parts = parts },
-            new(128, 128, IsAlternating: true, AAlong: true, BAlong: true));
+            new(128, 128, IsAlternating: true, TransposeA: 0, TransposeB: 0));
 
     private static void WgmmaWideBackwardInputKernel(
         TensorMap dy, TensorMap w, ArrayView<ushort> dx, ArrayView<float> bias, ArrayView<ushort> preActivation, ArrayView<ushort> added,
         ProductShape shape, FinishParts parts) => WgmmaTiles(
             BulkTensorCopy.Address(dy), BulkTensorCopy.Address(w), shape,
             new TileTarget { Output = dx, Bias = bias, Saved = preActivation, Added = added, Parts = parts, IsBackward = true },
-            new(128, 256, IsAlternating: false, AAlong: true, BAlong: false));
+            new(128, 256, IsAlternating: false, TransposeA: 0, TransposeB: 1));
 
     private static void WgmmaAlternatingBackwardInputKernel(
         TensorMap dy, TensorMap w, ArrayView<ushort> dx, ArrayView<float> bias, ArrayView<ushort> preActivation, ArrayView<ushort> added,
         ProductShape shape, FinishParts parts) => WgmmaTiles(
             BulkTensorCopy.Address(dy), BulkTensorCopy.Address(w), shape,
             new TileTarget { Output = dx, Bias = bias, Saved = preActivation, Added = added, Parts = parts, IsBackward = true },
-            new(128, 128, IsAlternating: true, AAlong: true, BAlong: false));
+            new(128, 128, IsAlternating: true, TransposeA: 0, TransposeB: 1));
 
     private static void WgmmaWideBackwardWeightKernel(
         TensorMap dy, TensorMap x, ArrayView<ushort> dw, ArrayView<float> dbias, ProductShape shape, int hasBias, int isDivided) => WgmmaTiles(
             BulkTensorCopy.Address(dy), BulkTensorCopy.Address(x), shape, WeightTarget(dw, dbias, hasBias, isDivided),
-            new(128, 256, IsAlternating: false, AAlong: false, BAlong: false));
+            new(128, 256, IsAlternating: false, TransposeA: 1, TransposeB: 1));
 
     private static void WgmmaAlternatingBackwardWeightKernel(
         TensorMap dy, TensorMap x, ArrayView<ushort> dw, ArrayView<float> dbias, ProductShape shape, int hasBias, int isDivided) => WgmmaTiles(
             BulkTensorCopy.Address(dy), BulkTensorCopy.Address(x), shape, WeightTarget(dw, dbias, hasBias, isDivided),
-            new(128, 128, IsAlternating: true, AAlong: false, BAlong: false));
+            new(128, 128, IsAlternating: true, TransposeA: 1, TransposeB: 1));
 
     private static TileTarget WeightTarget(ArrayView<ushort> dw, ArrayView<float> dbias, int hasBias, int isDivided) => new()
     {

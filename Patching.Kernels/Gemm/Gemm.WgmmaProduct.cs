@@ -27,9 +27,9 @@ public static partial class Gemm
     /// <param name="Rows">Rows of a tile: 128.</param>
     /// <param name="Columns">Columns of a tile: 256, or 128 where warpgroups alternate.</param>
     /// <param name="IsAlternating">Whether each warpgroup has its own tile.</param>
-    /// <param name="AAlong">Whether the sum runs along the rows of the matrix A is read from.</param>
-    /// <param name="BAlong">The same for B.</param>
-    internal readonly record struct WgmmaForm(int Rows, int Columns, bool IsAlternating, bool AAlong, bool BAlong)
+    /// <param name="TransposeA">0: the sum runs along the rows of the matrix A is read from; 1: across them.</param>
+    /// <param name="TransposeB">The same for B.</param>
+    internal readonly record struct WgmmaForm(int Rows, int Columns, bool IsAlternating, int TransposeA, int TransposeB)
     {
         /// <summary>Steps of the sum in a stage: a row of the swizzle.</summary>
         public const int Depth = MatrixDescriptor.AtomNumbers;
@@ -61,8 +61,11 @@ public static partial class Gemm
         /// <summary>Warps that give a stage back.</summary>
         public int Readers => IsAlternating ? ConsumerWarps / 2 : ConsumerWarps;
 
-        /// <summary>Columns of one instruction: 256 or 128.</summary>
-        public int InstructionColumns => Columns;
+        /// <summary>Whether the sum runs along the rows of A.</summary>
+        public bool AAlong => TransposeA == 0;
+
+        /// <summary>The same for B.</summary>
+        public bool BAlong => TransposeB == 0;
     }
 
     /// <summary>Where in the ring a thread is.</summary>
@@ -264,11 +267,11 @@ public static partial class Gemm
         a += MatrixDescriptor.Offset(step * (form.AAlong ? along : across));
         b += MatrixDescriptor.Offset(step * (form.BAlong ? along : across));
         ulong lower = a + MatrixDescriptor.Offset(MatrixDescriptor.BlockBytes);
-        Wgmma.Multiply(a, b, keep, 0, form.InstructionColumns, form.AAlong ? 0 : 1, form.BAlong ? 0 : 1);
-        if (form.IsAlternating) Wgmma.Multiply(lower, b, keep, lowerSums, form.InstructionColumns, form.AAlong ? 0 : 1, form.BAlong ? 0 : 1);
+        Wgmma.Multiply(a, b, keep, 0, form.Columns, form.TransposeA, form.TransposeB);
+        if (form.IsAlternating) Wgmma.Multiply(lower, b, keep, lowerSums, form.Columns, form.TransposeA, form.TransposeB);
         if (!withSums) return;
-        Wgmma.Multiply(a, ones, keep, TileSums, 8, form.AAlong ? 0 : 1, 0);
-        if (form.IsAlternating) Wgmma.Multiply(lower, ones, keep, TileSums + 4, 8, form.AAlong ? 0 : 1, 0);
+        Wgmma.Multiply(a, ones, keep, TileSums, 8, form.TransposeA, 0);
+        if (form.IsAlternating) Wgmma.Multiply(lower, ones, keep, TileSums + 4, 8, form.TransposeA, 0);
     }
 
     /// <summary>Finishes what this warp has of a tile, 16 rows of 64 columns at a time.</summary>

@@ -57,7 +57,7 @@ internal sealed class TileSize
     public Gemm.ProductForm Form => new(Rows, Columns, AAlong: true, BAlong: true, Aligned: true);
 
     /// <summary>The same for those of a warpgroup.</summary>
-    public Gemm.WgmmaForm WgmmaForm => new(Rows, Columns, IsAlternating: this == WgmmaAlternating, AAlong: true, BAlong: true);
+    public Gemm.WgmmaForm WgmmaForm => new(Rows, Columns, IsAlternating: this == WgmmaAlternating, TransposeA: 0, TransposeB: 0);
 
     /// <summary>Estimated time of so many tiles on one multiprocessor, each with a sum of so many stages of 32 steps.</summary>
     public double Time(int tiles, double stages) => time(tiles, stages);

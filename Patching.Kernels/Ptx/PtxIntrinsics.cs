@@ -94,9 +94,14 @@ internal static partial class PtxIntrinsics
         ? constant.Int64Value.ToString(CultureInfo.InvariantCulture)
         : throw new InvalidOperationException($"{method.Name}: an argument that must be a constant is computed by the kernel");
 
-    private static string ParameterName(MethodInfo method, Value value) => value is Parameter parameter
-        ? GetParameterName(null, parameter)
-        : throw new InvalidOperationException($"{method.Name}: an argument that must be a parameter of the kernel is something else");
+    // ILGPU takes a structure apart into its fields and puts them together again where it is used.
+    private static string ParameterName(MethodInfo method, Value value)
+    {
+        while (value is StructureValue or GetField) value = value.Nodes[0].Resolve();
+        return value is Parameter parameter
+            ? GetParameterName(null, parameter)
+            : throw new InvalidOperationException($"{method.Name}: an argument that must be a parameter of the kernel is {value}");
+    }
 
     [UnsafeAccessor(UnsafeAccessorKind.StaticMethod)]
     private static extern string GetParameterName(PTXCodeGenerator? owner, Parameter parameter);
