@@ -15,6 +15,8 @@ internal static class Program
           gemm [rounds]                         every linear layer of real models as % of peak, one table
           host [options]                        inference and fine-tuning on the processor, against peers when built with -p:Peers=true
           load [rounds]                         from a checkpoint on disk to the device, beside a plain read of the file
+          alphas FOLDER [rounds] [images]       eleven alphas on image files in one pass, beside one after the other
+          merge [rounds]                        interpolating and merging checkpoints, beside a plain copy of a file
           gpu [options]                         kernels, accuracy and the whole engine on a GPU, beside PyTorch
         """;
 
@@ -32,6 +34,10 @@ internal static class Program
                 return HostCommand.Run(rest);
             case "load":
                 return LoadCommand.Run(rest);
+            case "alphas":
+                return AlphaCommand.Run(rest);
+            case "merge":
+                return MergeCommand.Run(rest);
             case "gpu":
                 return GpuCommand.Run(rest);
             case "gpu-report":

@@ -5,6 +5,7 @@ using System.Numerics;
 using Patching.Cli.Commands;
 using Patching.Kernels;
 using Patching.Model;
+using Patching.Model.Choosing;
 using Patching.Model.Clip;
 using Patching.Model.Pipeline;
 
@@ -52,6 +53,22 @@ internal static class CommonOptions
         CustomParser = result => [.. result.Tokens.Select(token => Parse<double>("--alpha", token.Value, result))],
     };
 
+    public static Option<double[]> SaveAlpha { get; } = Numbers("--save-alpha", "Alphas whose models are saved below --save; all of --alpha if not given, or the chosen one.");
+
+    public static Option<string?> Choose { get; } = Choice("--choose", "Choose alpha on held-out images: the best mean of supported and patching accuracy.", "mean");
+
+    public static Option<double?> MaxDrop { get; } = new("--max-drop")
+    {
+        Description = "Choose alpha on held-out images: the most patching accuracy while no supported task loses more than this many points.",
+        CustomParser = result => Parse<double>("--max-drop", result.Tokens[0].Value, result),
+    };
+
+    public static Option<bool> Search { get; } = new("--search") { Description = "Search alpha adaptively instead of trying every --alpha." };
+
+    public static Option<double> Resolution { get; } = Number("--resolution", "Distance of neighbouring alphas when choosing.", ChoiceSettings.DefaultResolution);
+
+    public static Option<bool> Guard { get; } = new("--guard") { Description = "Exit with code 3 if a supported task loses more than --max-drop on the test images." };
+
     public static Option<int> Epochs { get; } = Number("--epochs", "Passes over the training data.", 10);
 
     public static Option<double> LearningRate { get; } = Number("--lr", "Highest learning rate.", 0.001);
@@ -81,6 +98,9 @@ internal static class CommonOptions
     public static Option<bool> EvalEveryEpoch { get; } = new("--eval-every-epoch") { Description = "Evaluate after every epoch, too." };
 
     public static Option<string?> ExpName { get; } = new("--exp_name", "--exp-name") { Description = "Name of the experiment in the results file." };
+
+    public static Option<string?> BatchNorm { get; } = Choice(
+        "--batch-norm", "Where a ResNet in training gets its statistics: from the checkpoint, or from each batch.", "frozen", "batch");
 
     public static Option<int> Workers { get; } = Number("--workers", "Threads that decode images.", Environment.ProcessorCount);
 
@@ -123,6 +143,14 @@ internal static class CommonOptions
         _ => null,
     };
 
+    /// <summary>Where a ResNet gets its statistics, if the flags say it.</summary>
+    public static BatchNormStatistics? BatchNormOf(ParseResult parsed) => parsed.GetValue(BatchNorm) switch
+    {
+        "frozen" => BatchNormStatistics.Frozen,
+        "batch" => BatchNormStatistics.Batch,
+        _ => null,
+    };
+
     /// <summary>The arithmetic the flags name, if any.</summary>
     public static TowerPrecision? PrecisionOf(ParseResult parsed) => parsed.GetValue(Precision) switch
     {
@@ -159,6 +187,15 @@ internal static class CommonOptions
             DefaultValueFactory = _ => byDefault,
             CustomParser = result => Parse<T>(name, result.Tokens[0].Value, result),
         };
+
+    /// <summary>An option that takes numbers, none if it is not given.</summary>
+    public static Option<double[]> Numbers(string name, string description) => new(name)
+    {
+        Description = description,
+        AllowMultipleArgumentsPerToken = true,
+        Arity = ArgumentArity.OneOrMore,
+        CustomParser = result => [.. result.Tokens.Select(token => Parse<double>(name, token.Value, result))],
+    };
 
     private static T Parse<T>(string name, string text, ArgumentResult result)
         where T : struct, INumber<T>

@@ -51,6 +51,8 @@ internal static class PatchingCommandLine
             PretrainCommand.Create(),
             EvaluateCommand.Create(),
             InterpolateCommand.Create(),
+            MergeCommand.Create(),
+            FisherCommand.Create(),
             ClassifyCommand.Create(),
             InfoCommand.Create(),
             ModelsCommand.Create(),
@@ -58,6 +60,7 @@ internal static class PatchingCommandLine
             VerifyCommand.Create(),
             SelftestCommand.Create(),
         };
+        foreach (Command command in PatchFileCommands.Create()) root.Subcommands.Add(command);
         root.Options.Add(CommonOptions.Verbose);
         root.Options.Add(CommonOptions.Offline);
         return root;

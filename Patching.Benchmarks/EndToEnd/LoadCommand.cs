@@ -100,10 +100,11 @@ internal static partial class LoadCommand
         text.Load(model.Checkpoint.Read);
     }
 
-    private static void Write(string folder)
+    /// <summary>Writes a checkpoint of ViT-B/32.</summary>
+    public static void Write(string folder, int seed = 1)
     {
         // The values do not matter; random bits of one sign and exponent cannot be compressed by what lies below.
-        Random random = new(1);
+        Random random = new(seed);
         CheckpointWriter.Save(folder, Model, PreprocessConfig.Default(Model.Vision.ImageSize), (_, values) =>
         {
             random.NextBytes(MemoryMarshal.AsBytes(values));
@@ -111,7 +112,8 @@ internal static partial class LoadCommand
         }, overwrite: true);
     }
 
-    private static double Median(IReadOnlyList<double> values)
+    /// <summary>The middle of some numbers.</summary>
+    public static double Median(IReadOnlyList<double> values)
     {
         double[] sorted = [.. values.Order()];
         return (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;

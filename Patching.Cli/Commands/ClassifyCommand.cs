@@ -38,7 +38,7 @@ internal static class ClassifyCommand
         using Device device = CommonOptions.OpenDevice(parsed);
         using ClipModel model = ClipModel.Open(
             device, CommonOptions.ModelOf(parsed), CommonOptions.ActivationOf(parsed), parsed.GetValue(CommonOptions.Tokenizer),
-            TowerPrecisions.On(device, CommonOptions.PrecisionOf(parsed)));
+            CommonOptions.PrecisionOf(parsed));
         using ImageLabeler labeler = new(model, labels, parsed.GetValue(Template));
         foreach (string image in images) Print(labeler, image, top, skip, parsed.InvocationConfiguration);
         return ExitCodes.Done;

@@ -42,6 +42,7 @@ internal static class InfoCommand
             DescribeProblems(description, TensorSurvey.Make(path, CommonOptions.ActivationOf(parsed)));
             foreach (TowerPrecision precision in CommonOptions.PrecisionOf(parsed) is { } one ? [one] : Enum.GetValues<TowerPrecision>())
             {
+                if (!precision.CanBeUsedBy(checkpoint.Config)) continue;
                 string suffix = $"batch {batch}, {precision.Name()}";
                 DescribeMemory(description, $"fine-tune, {suffix}", MemoryPlan.Training(checkpoint.Config, batch, TypicalClasses, precision));
                 DescribeMemory(description, $"evaluate, {suffix}", MemoryPlan.Evaluation(checkpoint.Config, batch, TypicalClasses, precision));
@@ -61,7 +62,6 @@ internal static class InfoCommand
     private static void DescribeModel(TextWriter to, ClipCheckpoint checkpoint)
     {
         ClipConfig config = checkpoint.Config;
-        VisionConfig vision = config.Vision;
         Row(to, "model", checkpoint.WeightsPath);
         Row(to, "sha256", checkpoint.Sha256);
         Row(to, "container", checkpoint.Container);
@@ -69,7 +69,7 @@ internal static class InfoCommand
         Row(to, "names", checkpoint.Naming.ToString());
         Row(to, "activation", config.Activation.ToString());
         Row(to, "embedding", Text($"{config.EmbeddingWidth}"));
-        Row(to, "image tower", Text($"{vision.ImageSize} px, patch {vision.PatchSize}, width {vision.Width}, {vision.Layers} layers, {vision.Heads} heads, {Count(ParameterTable.Vision(config))} parameters"));
+        Row(to, "image tower", Text($"{config.Image.Describe()}, {Count(ParameterTable.Vision(config))} parameters"));
         Row(to, "text tower", config.Text is { } text
             ? Text($"context {text.ContextLength}, vocabulary {text.VocabularySize}, width {text.Width}, {text.Layers} layers, {text.Heads} heads, {Count(ParameterTable.Text(config))} parameters")
             : "none");

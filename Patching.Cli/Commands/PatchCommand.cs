@@ -2,6 +2,7 @@ using System.CommandLine;
 using Patching.Cli.Output;
 using Patching.Kernels;
 using Patching.Model;
+using Patching.Model.Choosing;
 using Patching.Model.Evaluation;
 using Patching.Model.Pipeline;
 
@@ -15,7 +16,8 @@ internal static class PatchCommand
         Command command = new("patch", "Fine-tunes the image encoder on a task, interpolates with the original weights, evaluates every data set for every alpha.")
         {
             CommonOptions.Model, CommonOptions.TrainDataset, CommonOptions.EvalDatasets, CommonOptions.DataLocation, CommonOptions.Alpha,
-            CommonOptions.Load, CommonOptions.ResultsDb,
+            CommonOptions.SaveAlpha, CommonOptions.Choose, CommonOptions.MaxDrop, CommonOptions.Search, CommonOptions.Resolution, CommonOptions.Guard, CommonOptions.Load,
+            CommonOptions.ResultsDb,
         };
         AddTrainingOptions(command);
         command.SetAction((parsed, cancellation) => Task.FromResult(Run(parsed, cancellation)));
@@ -30,7 +32,7 @@ internal static class PatchCommand
             CommonOptions.Epochs, CommonOptions.LearningRate, CommonOptions.WeightDecay, CommonOptions.LabelSmoothing, CommonOptions.BatchSize,
             CommonOptions.WarmupLength, CommonOptions.ClipNorm, CommonOptions.Seed, CommonOptions.Save, CommonOptions.EvalEveryEpoch, CommonOptions.ExpName,
             CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Overwrite, CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device,
-            CommonOptions.Precision, CommonOptions.Threads,
+            CommonOptions.Precision, CommonOptions.Threads, CommonOptions.BatchNorm,
         ];
         foreach (Option option in options) command.Options.Add(option);
     }
@@ -56,6 +58,7 @@ internal static class PatchCommand
         ClipNorm = parsed.GetValue(CommonOptions.ClipNorm),
         Seed = parsed.GetValue(CommonOptions.Seed),
         Precision = CommonOptions.PrecisionOf(parsed),
+        BatchNorm = CommonOptions.BatchNormOf(parsed),
         Workers = parsed.GetValue(CommonOptions.Workers),
         SkipBadImages = parsed.GetValue(CommonOptions.SkipBadImages),
         Overwrite = parsed.GetValue(CommonOptions.Overwrite),
@@ -64,9 +67,15 @@ internal static class PatchCommand
 
     private static int Run(ParseResult parsed, CancellationToken cancellation)
     {
+        ChoiceSettings? choice = ChoiceOf(parsed);
+        bool alphasGiven = parsed.GetResult(CommonOptions.Alpha) is { Implicit: false };
+        if (choice is { Search: true } && alphasGiven) throw new InputException("--search: tries alphas of its own; give either --search or --alpha");
+        choice?.Check();
         PatchSettings settings = Settings(parsed) with
         {
-            Alphas = parsed.GetRequiredValue(CommonOptions.Alpha),
+            Alphas = choice is null || alphasGiven ? parsed.GetRequiredValue(CommonOptions.Alpha) : [.. Enumerable.Range(0, choice.Steps + 1).Select(choice.AlphaAt)],
+            SavedAlphas = parsed.GetValue(CommonOptions.SaveAlpha) is { Length: > 0 } saved ? saved : null,
+            Choice = choice,
             Load = parsed.GetValue(CommonOptions.Load),
             ResultsDb = parsed.GetValue(CommonOptions.ResultsDb),
         };
@@ -79,6 +88,22 @@ internal static class PatchCommand
         IReadOnlyList<ResultRecord> results = pipeline.Patch(cancellation);
         progress.Finish();
         ResultsTable.Print(parsed.InvocationConfiguration.Output, results, settings.TrainDataset);
-        return ExitCodes.Done;
+        if (pipeline.Chosen is not { } chosen) return ExitCodes.Done;
+        ChoiceTable.Print(parsed.InvocationConfiguration.Output, chosen);
+        if (!parsed.GetValue(CommonOptions.Guard) || chosen.Holds != false) return ExitCodes.Done;
+        parsed.InvocationConfiguration.Error.WriteLine(ChoiceTable.Broken(chosen, choice!.Rule.MaxDrop!.Value));
+        return ExitCodes.GuardFailed;
+    }
+
+    /// <summary>How the flags say that alpha is chosen; null where they do not.</summary>
+    private static ChoiceSettings? ChoiceOf(ParseResult parsed)
+    {
+        double? maxDrop = parsed.GetValue(CommonOptions.MaxDrop) / 100;
+        bool chooses = parsed.GetValue(CommonOptions.Choose) is not null || maxDrop is not null;
+        if (parsed.GetValue(CommonOptions.Choose) is not null && maxDrop is not null) throw new InputException("--choose mean and --max-drop are two rules; give one");
+        if (parsed.GetValue(CommonOptions.Guard) && maxDrop is null) throw new InputException("--guard: needs a bound; give --max-drop");
+        if (!chooses && (parsed.GetValue(CommonOptions.Search) || parsed.GetResult(CommonOptions.Resolution) is { Implicit: false }))
+            throw new InputException("--search, --resolution: need a rule; give --choose mean or --max-drop");
+        return chooses ? new ChoiceSettings(new ChoiceRule(maxDrop), parsed.GetValue(CommonOptions.Search), parsed.GetValue(CommonOptions.Resolution)) : null;
     }
 }

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Globalization;
 using System.Security.Cryptography;
 using Patching.Model;
-using Patching.Model.Clip;
 using Patching.Model.Weights;
 
 namespace Patching.Cli.Commands;
@@ -33,11 +32,10 @@ internal static class VerifyCommand
         output.WriteLine(Text($"tensors     {survey.Tensors.Length}: {TensorSurvey.Types(survey.Tensors.Select(tensor => tensor.Entry))}"));
         long parameters = survey.Tensors.Where(tensor => TensorEntry.IsFloat(tensor.Entry.DType)).Sum(tensor => tensor.Entry.Elements);
         output.WriteLine(Text($"parameters  {parameters:N0}"));
-        if (survey.Config is { Vision: VisionConfig vision } config)
+        if (survey.Config is { } config)
         {
             string text = config.Text is null ? "none" : "present";
-            output.WriteLine(Text(
-                $"image tower {vision.ImageSize} px, patch {vision.PatchSize}, width {vision.Width}, {vision.Layers} layers; text tower {text}"));
+            output.WriteLine($"image tower {config.Image.Describe()}; text tower {text}");
         }
         output.WriteLine();
         foreach (TensorFinding tensor in survey.Tensors) output.WriteLine(Line(tensor));

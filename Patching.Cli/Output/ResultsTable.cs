@@ -25,12 +25,7 @@ internal static class ResultsTable
         }
         foreach (double? alpha in alphas)
             table.AddRow([Name(alpha, results[0]), .. datasets.Select(dataset => Cell(results.First(record => record.EvalDataset == dataset && record.Alpha == alpha)))]);
-        // Spectre surrounds a Markdown table with lines of blanks.
-        StringWriter text = new(CultureInfo.InvariantCulture);
-        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(text), Ansi = AnsiSupport.No, ColorSystem = ColorSystemSupport.NoColors });
-        console.Profile.Width = 1000;
-        console.Write(table);
-        foreach (string line in text.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)) output.WriteLine(line);
+        MarkdownTable.Print(output, table);
     }
 
     private static string Name(double? alpha, ResultRecord record) => Markup.Escape(alpha?.ToString("R", CultureInfo.InvariantCulture) ?? record.Model);

@@ -2,7 +2,7 @@ using static Patching.Kernels.Precision;
 
 namespace Patching.Kernels;
 
-/// <summary>Self-test of what runs over all parameters at once: <see cref="GradientNorm"/>, <see cref="AdamW"/>, <see cref="Interpolation"/>.</summary>
+/// <summary>Self-test of what runs over all parameters at once: <see cref="GradientNorm"/>, <see cref="AdamW"/>, <see cref="Interpolation"/>, <see cref="SquaredSum"/>.</summary>
 internal static class OptimizerChecks
 {
     private static readonly AdamWSettings Settings = new(1e-3, 0.9, 0.98, 1e-6, 0.2);
@@ -16,6 +16,7 @@ internal static class OptimizerChecks
             yield return new SelfTestCheck("GradientNorm.Forward", $"{count}", trial => Norm(trial, count));
             yield return new SelfTestCheck("AdamW.Step", $"{count}", trial => Step(trial, count, clip: false, step: 1));
             yield return new SelfTestCheck("AdamW.Step clip", $"{count}", trial => Step(trial, count, clip: true, step: 1000));
+            yield return new SelfTestCheck("SquaredSum.Forward", $"{count}", trial => Squares(trial, count));
             foreach (double alpha in (double[])[0, 0.3, 1])
                 yield return new SelfTestCheck(FormattableString.Invariant($"Interpolation.Forward {alpha}"), $"{count}", trial => Interpolate(trial, count, alpha));
         }
@@ -47,6 +48,14 @@ internal static class OptimizerChecks
         trial.Compare("m", tm, exact[1], plain[1]);
         trial.Compare("v", tv, exact[2], plain[2]);
         trial.CompareExactly("gradient, which must stay as it was", tg, g);
+    }
+
+    private static void Squares(Trial trial, int count)
+    {
+        float[] before = trial.Normal(count), x = trial.Normal(count);
+        Tensor y = trial.Tensor(before, count), tx = trial.Tensor(x, count);
+        trial.Launch(() => SquaredSum.Forward(trial.Device, y, tx));
+        trial.CompareExactly("y", y, [.. before.Zip(x, (sum, value) => sum + (float)(value * value))]);
     }
 
     private static void Interpolate(Trial trial, int count, double alpha)

@@ -86,7 +86,7 @@ public static class SelfTest
         IEnumerable<SelfTestCheck> single =
         [
             .. GemmChecks.All(small), .. AttentionChecks.All(small), .. LayerNormChecks.All(small), .. ActivationChecks.All(small),
-            .. EmbeddingChecks.All(small), .. LossChecks.All(small), .. OptimizerChecks.All(small),
+            .. EmbeddingChecks.All(small), .. LossChecks.All(small), .. OptimizerChecks.All(small), .. ResNetChecks.All(small),
         ];
         return device.SupportsBFloat16
             ? [.. single, .. RoundedGemmChecks.All(small), .. RoundedAttentionChecks.All(small), .. RoundedRowChecks.All(small)]

@@ -21,7 +21,7 @@ public sealed class ClipModel : IDisposable
         Checkpoint = checkpoint;
         this.tokenizer = tokenizer;
         NormalizationTable table = new(checkpoint.Preprocess.Mean.AsSpan(), checkpoint.Preprocess.Std.AsSpan());
-        Tower = new VisionTransformer(device, checkpoint.Config, table.Values);
+        Tower = ImageTower.Create(device, checkpoint.Config, table.Values);
     }
 
     /// <summary>Where the weights live.</summary>
@@ -37,7 +37,7 @@ public sealed class ClipModel : IDisposable
     public ClipConfig Config => Checkpoint.Config;
 
     /// <summary>The image tower's engine.</summary>
-    public VisionTransformer Tower { get; }
+    public ImageTower Tower { get; }
 
     /// <summary>The image tower's weights as they are in the checkpoint: theta0. Loaded when first asked for, so that a fine-tune does without this copy.</summary>
     /// <exception cref="InputException">A weight is not a number.</exception>
@@ -48,20 +48,21 @@ public sealed class ClipModel : IDisposable
     /// <param name="path">A model directory or a safetensors file.</param>
     /// <param name="activation">The non-linearity, where the user states it.</param>
     /// <param name="tokenizerDirectory">Where vocab.json and merges.txt are, if not beside the model.</param>
-    /// <param name="precision">The arithmetic of both towers; one that the device has.</param>
+    /// <param name="precision">The arithmetic of both towers; null is the fastest that device and model have.</param>
     /// <exception cref="InputException">The checkpoint cannot be used.</exception>
     public static ClipModel Open(
-        Device device, string path, ActivationKind? activation = null, string? tokenizerDirectory = null, TowerPrecision precision = TowerPrecision.Float32)
+        Device device, string path, ActivationKind? activation = null, string? tokenizerDirectory = null, TowerPrecision? precision = TowerPrecision.Float32)
     {
         ClipCheckpoint checkpoint = ClipCheckpoint.Open(path, activation);
         try
         {
-            if (checkpoint.Preprocess.Size != checkpoint.Config.Vision.ImageSize)
+            TowerPrecision arithmetic = TowerPrecisions.On(device, precision, checkpoint.Config);
+            if (checkpoint.Preprocess.Size != checkpoint.Config.Image.ImageSize)
                 throw new InputException(
-                    $"{path}: preprocessor_config.json makes images of {checkpoint.Preprocess.Size} pixels, config.json's image tower takes {checkpoint.Config.Vision.ImageSize}");
+                    $"{path}: preprocessor_config.json makes images of {checkpoint.Preprocess.Size} pixels, config.json's image tower takes {checkpoint.Config.Image.ImageSize}");
             checkpoint.CheckNumbers();
             string? directory = tokenizerDirectory ?? checkpoint.TokenizerDirectory;
-            return new ClipModel(device, precision, checkpoint, directory is null ? null : ClipTokenizer.Load(directory));
+            return new ClipModel(device, arithmetic, checkpoint, directory is null ? null : ClipTokenizer.Load(directory));
         }
         catch
         {

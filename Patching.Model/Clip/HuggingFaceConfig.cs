@@ -225,14 +225,16 @@ public static class HuggingFaceConfig
         json.WriteNumber("projection_dim", config.EmbeddingWidth);
     }
 
-    private static void WriteFloats(Utf8JsonWriter json, string name, ImmutableArray<float> values)
+    /// <summary>Writes a list of numbers.</summary>
+    internal static void WriteFloats(Utf8JsonWriter json, string name, ImmutableArray<float> values)
     {
         json.WriteStartArray(name);
         foreach (float value in values) json.WriteNumberValue(value);
         json.WriteEndArray();
     }
 
-    private static byte[] Write(bool indented, Action<Utf8JsonWriter> members)
+    /// <summary>An object of JSON, and a final line break where it is indented.</summary>
+    internal static byte[] Write(bool indented, Action<Utf8JsonWriter> members)
     {
         var buffer = new ArrayBufferWriter<byte>();
         using (var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Indented = indented, NewLine = "\n" }))

@@ -13,6 +13,8 @@ internal readonly struct JsonMembers
     // Real ones have a few kilobytes; the limit keeps a wrong file from being read into memory.
     private const long MaxFileBytes = 4 << 20;
 
+    private const int MaxListLength = 64;
+
     private readonly JsonElement _element;
     private readonly string _where;
 
@@ -130,6 +132,24 @@ internal readonly struct JsonMembers
             JsonElement item = value[i];
             if (item.ValueKind != JsonValueKind.Number || !item.TryGetSingle(out numbers[i]) || !float.IsFinite(numbers[i]))
                 throw Wrong(name, $"must be a list of {count} numbers, item {i} is {Kind(item)}");
+        }
+        return numbers;
+    }
+
+    /// <summary>Whether the member is a list.</summary>
+    public bool HasList(string name) => TryGet(name, out JsonElement value) && value.ValueKind == JsonValueKind.Array;
+
+    /// <summary>A list of a few whole numbers of at least 1.</summary>
+    public int[] Integers(string name)
+    {
+        if (!HasList(name)) throw Wrong(name, "must be a list of whole numbers");
+        _ = TryGet(name, out JsonElement list);
+        if (list.GetArrayLength() > MaxListLength) throw Wrong(name, $"is {Kind(list)} numbers, more than any model has");
+        int[] numbers = new int[list.GetArrayLength()];
+        for (int i = 0; i < numbers.Length; i++)
+        {
+            if (list[i].ValueKind != JsonValueKind.Number || !list[i].TryGetInt32(out numbers[i]) || numbers[i] < 1)
+                throw Wrong(name, $"must be a list of whole numbers from 1, item {i} is {Kind(list[i])}");
         }
         return numbers;
     }

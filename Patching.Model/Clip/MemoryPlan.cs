@@ -20,7 +20,7 @@ public static class MemoryPlan
             new("weights", parameters),
             new("gradients", parameters),
             new("AdamW moments", 2 * parameters),
-            new("activations", VisionActivations.BytesFor(config, batch, training: true, precision)),
+            new("activations", ImageActivations.BytesOf(config, batch, training: true, precision)),
             new("head and loss", ImageClassifier.BytesFor(batch, config.EmbeddingWidth, classes, precision)),
         ];
         if (precision == TowerPrecision.BFloat16) plan.Insert(1, new("weights, rounded", ParameterSet.BytesFor(table, precision) - parameters));
@@ -53,7 +53,7 @@ public static class MemoryPlan
             precision == TowerPrecision.BFloat16
                 ? new("original, fine-tuned and interpolated weights", 3 * parameters)
                 : new("original, fine-tuned, interpolated and packed weights", 4 * parameters),
-            new("activations", VisionActivations.BytesFor(config, batch, training: false, precision)),
+            new("activations", ImageActivations.BytesOf(config, batch, training: false, precision)),
             new("head", ImageClassifier.BytesFor(batch, config.EmbeddingWidth, classes, precision)),
             .. Uploads(config, batch, precision),
         ];
@@ -61,5 +61,5 @@ public static class MemoryPlan
 
     // Two batches of pixels on their way, on the devices that have mixed precision.
     private static IEnumerable<MemoryRole> Uploads(ClipConfig config, int batch, TowerPrecision precision) =>
-        precision == TowerPrecision.BFloat16 ? [new("uploads", 2L * batch * 3 * config.Vision.ImageSize * config.Vision.ImageSize)] : [];
+        precision == TowerPrecision.BFloat16 ? [new("uploads", 2L * batch * 3 * config.Image.ImageSize * config.Image.ImageSize)] : [];
 }

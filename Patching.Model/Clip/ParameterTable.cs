@@ -2,17 +2,31 @@ using System.Collections.Immutable;
 
 namespace Patching.Model.Clip;
 
-/// <summary>One trainable tensor: what it is called and how large it is. Elements are in row-major order.</summary>
+/// <summary>What a tensor of a model is to those who read, write and train it.</summary>
+public enum ParameterKind
+{
+    /// <summary>Trained.</summary>
+    Weight,
+
+    /// <summary>Trained: a convolution's weight in the order of <see cref="Patching.Kernels.Convolution"/>, [out, k, k, in]; files hold [out, in, k, k].</summary>
+    Kernel,
+
+    /// <summary>A running statistic of a batch normalisation: no gradient and no optimizer, but saved and interpolated like everything else.</summary>
+    Statistic,
+}
+
+/// <summary>One tensor of a model: what it is called and how large it is. Elements are in row-major order.</summary>
 /// <param name="Name">Canonical name (OpenAI's).</param>
 /// <param name="Shape">Canonical shape; empty for a scalar.</param>
-public sealed record ParameterSpec(string Name, ImmutableArray<int> Shape)
+/// <param name="Kind">What it is.</param>
+public sealed record ParameterSpec(string Name, ImmutableArray<int> Shape, ParameterKind Kind = ParameterKind.Weight)
 {
     /// <summary>Number of elements: the product of the shape, 1 for a scalar.</summary>
     public int Length { get; } = Count(Shape);
 
     /// <summary>Equal names and shapes.</summary>
     public bool Equals(ParameterSpec? other) =>
-        other is not null && Name == other.Name && Shape.AsSpan().SequenceEqual(other.Shape.AsSpan());
+        other is not null && Name == other.Name && Kind == other.Kind && Shape.AsSpan().SequenceEqual(other.Shape.AsSpan());
 
     /// <inheritdoc/>
     public override int GetHashCode() => Name.GetHashCode(StringComparison.Ordinal);
@@ -36,14 +50,21 @@ public sealed record ParameterSpec(string Name, ImmutableArray<int> Shape)
 /// <para>Names are OpenAI's. The layout of every matrix is [out, in], so that <c>y = x W^T + b</c> holds for all of them. That differs from
 /// OpenAI's files in two places: <c>visual.proj</c> is [E, C] here and [C, E] there, <c>text_projection</c> is [E, C] here and [C, E]
 /// there; Hugging Face stores them as we do.
-/// <see cref="Weights.OpenAiNames"/> and <see cref="Weights.HuggingFaceNames"/> translate.</para>
+/// Of a ResNet's attention pooling, <c>in_proj</c> is three tensors there. <see cref="Weights.OpenAiNames"/> and
+/// <see cref="Weights.HuggingFaceNames"/> translate.</para>
 /// <para>The rows of <c>attn.in_proj_weight</c> [3C, C] and <c>attn.in_proj_bias</c> [3C] are C rows of queries, C of keys, C of values;
 /// head h owns rows h*D to (h+1)*D of each.</para>
 /// </remarks>
 public static class ParameterTable
 {
-    /// <summary>The parameters of the image tower.</summary>
-    public static ImmutableArray<ParameterSpec> Vision(ClipConfig config)
+    /// <summary>The parameters of the image tower; statistics come last.</summary>
+    public static ImmutableArray<ParameterSpec> Vision(ClipConfig config) =>
+        config.Image is ResNetConfig resNet ? ResNet(resNet, config.EmbeddingWidth) : Transformer(config);
+
+    /// <summary>How many parameters of a table are trained: all before the first statistic.</summary>
+    public static int TrainedCount(ImmutableArray<ParameterSpec> table) => table.Count(spec => spec.Kind != ParameterKind.Statistic);
+
+    private static ImmutableArray<ParameterSpec> Transformer(ClipConfig config)
     {
         VisionConfig vision = config.Vision;
         int width = vision.Width;
@@ -80,6 +101,28 @@ public static class ParameterTable
 
     /// <summary>The image tower's parameters, then the text tower's: what a checkpoint holds.</summary>
     public static ImmutableArray<ParameterSpec> All(ClipConfig config) => [.. Vision(config), .. Text(config)];
+
+    private static ImmutableArray<ParameterSpec> ResNet(ResNetConfig config, int embedding)
+    {
+        var table = ImmutableArray.CreateBuilder<ParameterSpec>();
+        ResNetLayout layout = new(config);
+        foreach (ConvolutionLayout layer in layout.Convolutions)
+        {
+            table.Add(new($"{layer.Convolution}.weight", [layer.Outputs, layer.Window, layer.Window, layer.Inputs], ParameterKind.Kernel));
+            AddPair(table, layer.Norm, layer.Outputs);
+        }
+        int width = config.FeatureWidth;
+        table.Add(new("visual.attnpool.positional_embedding", [config.Tokens, width]));
+        table.Add(new("visual.attnpool.in_proj_weight", [3 * width, width]));
+        table.Add(new("visual.attnpool.in_proj_bias", [3 * width]));
+        AddPair(table, "visual.attnpool.c_proj", embedding, width);
+        foreach (ConvolutionLayout layer in layout.Convolutions)
+        {
+            table.Add(new($"{layer.Norm}.running_mean", [layer.Outputs], ParameterKind.Statistic));
+            table.Add(new($"{layer.Norm}.running_var", [layer.Outputs], ParameterKind.Statistic));
+        }
+        return table.ToImmutable();
+    }
 
     private static void AddBlock(ImmutableArray<ParameterSpec>.Builder table, string block, int width, int mlpWidth)
     {

@@ -29,6 +29,19 @@ public static class TowerPrecisions
     public static ElementType Operands(this TowerPrecision precision) =>
         precision == TowerPrecision.BFloat16 ? ElementType.BFloat16 : ElementType.Float32;
 
+    /// <summary>Whether a model's image tower can compute in it: ResNets in single precision only.</summary>
+    public static bool CanBeUsedBy(this TowerPrecision precision, ClipConfig config) => precision == TowerPrecision.Float32 || config.Image is not ResNetConfig;
+
+    /// <summary>The precision that was asked for, or the fastest that both the device and the model have.</summary>
+    /// <exception cref="InputException">One of them does not have it.</exception>
+    public static TowerPrecision On(Device device, TowerPrecision? asked, ClipConfig config)
+    {
+        if (asked is { } precision && !precision.CanBeUsedBy(config))
+            throw new InputException($"--precision {precision.Name()}: ResNet image towers compute in single precision only; use --precision fp32");
+        TowerPrecision fastest = On(device, asked);
+        return fastest.CanBeUsedBy(config) ? fastest : TowerPrecision.Float32;
+    }
+
     /// <summary>The precision that was asked for, or the fastest that the device has.</summary>
     /// <exception cref="InputException">The device does not have it.</exception>
     public static TowerPrecision On(Device device, TowerPrecision? asked)

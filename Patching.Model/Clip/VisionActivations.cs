@@ -7,11 +7,10 @@ namespace Patching.Model.Clip;
 /// backward needs; for inference the blocks share one set and the residual stream stays in place. In mixed precision what matrix products and the attention read is
 /// bfloat16; the residual stream, the statistics and the features are single precision.
 /// </summary>
-public sealed class VisionActivations : IDisposable
+public sealed class VisionActivations : ImageActivations
 {
     private readonly ClipConfig config;
     private readonly TowerPrecision precision;
-    private Arena? owned;
 
     private VisionActivations(Arena arena, ClipConfig config, int batch, bool training, TowerPrecision precision)
     {
@@ -73,7 +72,7 @@ public sealed class VisionActivations : IDisposable
     {
         VisionActivations? activations = null;
         Arena arena = Arena.Allocate(device, "activations", a => activations = new VisionActivations(a, config, batch, training, precision));
-        activations!.owned = arena;
+        activations!.Own(arena);
         activations.ClassRows.CopyFrom([.. Enumerable.Range(0, batch).Select(image => image * config.Vision.Tokens)]);
         return activations;
     }
@@ -82,14 +81,8 @@ public sealed class VisionActivations : IDisposable
     public static long BytesFor(ClipConfig config, int batch, bool training, TowerPrecision precision = TowerPrecision.Float32) =>
         Arena.Plan("activations", a => _ = new VisionActivations(a, config, batch, training, precision)).Bytes;
 
-    /// <summary>Pixels [B, S, S, 3], what the caller fills before a forward pass.</summary>
-    public Tensor Images { get; }
-
-    /// <summary>Image features [B, E], before normalisation: what a forward pass leaves.</summary>
-    public Tensor Features { get; }
-
-    /// <summary>B, the images of a batch.</summary>
-    public int Batch => Shape.Batch;
+    /// <inheritdoc/>
+    public override int Batch => Shape.Batch;
 
     internal TowerShape Shape { get; }
 
@@ -134,7 +127,7 @@ public sealed class VisionActivations : IDisposable
     public VisionActivations Shrink(int batch) => batch == Batch ? this : new VisionActivations(this, batch);
 
     /// <inheritdoc/>
-    public void Dispose() => owned?.Dispose();
+    public override ImageActivations Shrunk(int batch) => Shrink(batch);
 
     // The longest workspace that the gradient of a weight matrix asks for: patch embedding, a block's four, projection; also for fewer images, because the division of
     // a shorter sum may happen to have more parts.

@@ -6,30 +6,44 @@ namespace Patching.Model.Clip;
 /// CLIP's image tower (Radford et al. 2021; Dosovitskiy et al. 2020): patches -> linear embedding -> class token and positions -> ln_pre -> blocks -> ln_post of the
 /// class token -> projection. Weights come with every call, so that one engine serves theta0, theta1 and everything between.
 /// </summary>
-public sealed class VisionTransformer : IDisposable
+public sealed class VisionTransformer : ImageTower
 {
     private readonly Device device;
     private readonly ClipConfig config;
-    private readonly Arena constants;
-    private Tensor pixelTable;
 
     /// <summary>Prepares the tower for a device.</summary>
     /// <param name="device">Where to run.</param>
     /// <param name="config">The model.</param>
     /// <param name="pixelTable">[3, 256]: the normalised value of each pixel value per channel.</param>
     public VisionTransformer(Device device, ClipConfig config, ReadOnlySpan<float> pixelTable)
+        : base(device, pixelTable)
     {
         this.device = device;
         this.config = config;
-        constants = Arena.Allocate(device, "constants", arena => this.pixelTable = arena.Take("pixel_table", 3, 256));
-        this.pixelTable.CopyFrom(pixelTable);
     }
+
+    /// <inheritdoc/>
+    public override void Forward(ImageParameters weights, ImageActivations activations) => Forward((VisionParameters)weights, (VisionActivations)activations);
+
+    /// <inheritdoc/>
+    public override void ForwardAgain(ImageParameters weights, ImageActivations activations) =>
+        ForwardUnfolded((VisionParameters)weights, (VisionActivations)activations);
+
+    /// <inheritdoc/>
+    public override void Backward(ImageParameters weights, ImageParameters gradients, ImageActivations activations, Tensor dFeatures) =>
+        Backward((VisionParameters)weights, (VisionParameters)gradients, (VisionActivations)activations, dFeatures);
 
     /// <summary>Computes <c>activations.Features</c> [B, E] from <c>activations.Images</c>.</summary>
     public void Forward(VisionParameters weights, VisionActivations activations)
     {
+        PatchEmbedding.Unfold(device, activations.Patches, activations.Images, PixelTable, config.Vision.PatchSize);
+        ForwardUnfolded(weights, activations);
+    }
+
+    // A forward pass leaves the patches as they are.
+    private void ForwardUnfolded(VisionParameters weights, VisionActivations activations)
+    {
         VisionActivations a = activations;
-        PatchEmbedding.Unfold(device, a.Patches, a.Images, pixelTable, config.Vision.PatchSize);
         weights.Patch.Forward(device, a.PatchEmbeddings, a.Patches);
         PatchEmbedding.Assemble(device, a.Embedded, a.PatchEmbeddings, weights.ClassToken, weights.Positions, a.Batch);
         LayerNorm.Forward(
@@ -42,7 +56,7 @@ public sealed class VisionTransformer : IDisposable
         weights.Projection.Forward(device, a.Features, a.PooledNormalized);
     }
 
-    /// <summary>Accumulates the gradients of all parameters from <paramref name="dFeatures"/> [B, E]. The steps of <see cref="Forward"/> in reverse.</summary>
+    /// <summary>Accumulates the gradients of all parameters from <paramref name="dFeatures"/> [B, E]. The steps of the forward pass in reverse.</summary>
     public void Backward(VisionParameters weights, VisionParameters gradients, VisionActivations activations, Tensor dFeatures)
     {
         VisionActivations a = activations;
@@ -61,20 +75,14 @@ public sealed class VisionTransformer : IDisposable
         PatchEmbedding.AssembleBackward(device, a.PatchEmbeddings, gradients.ClassToken, gradients.Positions, a.Work.Normalized, a.Batch);
         LinearLayer.BackwardWeight(device, gradients.Patch, a.PatchEmbeddings, a.Patches, a.Work.Partials);
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => constants.Dispose();
 }
 
 /// <summary>
-/// The image tower's tensors inside a parameter set: weights, or their gradients. Matrices are those that products read, rounded where the set has rounded copies; everything
-/// else is single precision. For weights that many batches will use, <see cref="Pack"/> keeps a copy of every matrix in the order the host's GEMM reads it.
+/// A vision transformer's tensors inside a parameter set: weights, or their gradients. Matrices are those that products read, rounded where the set has rounded copies;
+/// everything else is single precision.
 /// </summary>
-public sealed class VisionParameters : IDisposable
+public sealed class VisionParameters : ImageParameters
 {
-    private readonly LinearLayer[] layers;
-    private Arena? packed;
-
     /// <summary>Finds the tensors by name.</summary>
     public VisionParameters(ParameterSet set, ClipConfig config)
     {
@@ -87,7 +95,7 @@ public sealed class VisionParameters : IDisposable
         LnPostWeight = set["visual.ln_post.weight"];
         LnPostBias = set["visual.ln_post.bias"];
         Projection = new LinearLayer(set, "visual.proj", bias: null);
-        layers = [Patch, .. Blocks.SelectMany(block => block.Layers), Projection];
+        Layers = [Patch, .. Blocks.SelectMany(block => block.Layers), Projection];
     }
 
     /// <summary>The patch embedding: conv1 as a matrix [C, 3pp].</summary>
@@ -110,21 +118,6 @@ public sealed class VisionParameters : IDisposable
     /// <summary>The projection to the shared space [E, C].</summary>
     internal LinearLayer Projection { get; }
 
-    /// <summary>
-    /// Rearranges every matrix as it is now for forward passes. Call again when the weights have changed; memory is taken by the first call. Only the host's GEMM has
-    /// an order of its own; elsewhere nothing happens.
-    /// </summary>
-    /// <exception cref="DeviceException">The device has not enough memory.</exception>
-    public void Pack(Device device)
-    {
-        if (!device.IsHost) return;
-        packed ??= Arena.Allocate(device, "packed weights", arena =>
-        {
-            for (int i = 0; i < layers.Length; i++) layers[i].TakePacked(arena, $"layer {i}");
-        });
-        foreach (LinearLayer layer in layers) layer.Pack(device);
-    }
-
-    /// <summary>Frees the rearranged copies, if there are any; the weights themselves belong to their set.</summary>
-    public void Dispose() => packed?.Dispose();
+    /// <inheritdoc/>
+    private protected override IReadOnlyList<LinearLayer> Layers { get; }
 }

@@ -2,13 +2,16 @@ namespace Patching.Model.Data;
 
 /// <summary>
 /// Finds data sets by the names the original uses (<c>MNIST</c>, <c>FashionMNIST</c>, <c>CIFAR10</c>, ...; case does not matter), and any
-/// folder of images as <c>folder:PATH</c>, images with captions as <c>captions:FILE</c>. Every name can end in <c>Val</c> except these two: such a data set trains on a part of the
-/// training images and is evaluated on the rest, so that choosing alpha never looks at the test images.
+/// folder of images as <c>folder:PATH</c>, images with captions as <c>captions:FILE</c>. Every name but the last can end in <c>Val</c> (of a folder <c>folderVal:PATH</c>): such a data
+/// set trains on a part of the training images and is evaluated on the rest, so that choosing alpha never looks at the test images.
 /// </summary>
 public static class DatasetCatalog
 {
     /// <summary>Begins the name of a data set that is any folder of images.</summary>
     public const string FolderPrefix = "folder:";
+
+    /// <summary>Begins the name of a folder of images whose training images are divided.</summary>
+    public const string FolderValidationPrefix = "folderVal:";
 
     /// <summary>Begins the name of a data set that is a list of images with captions.</summary>
     public const string CaptionsPrefix = "captions:";
@@ -51,6 +54,12 @@ public static class DatasetCatalog
             return ImageFolderDataset.OpenAny(FolderPrefix + path, WithHome(path), split);
         }
 
+        if (name.StartsWith(FolderValidationPrefix, StringComparison.OrdinalIgnoreCase))
+        {
+            string folder = name[FolderValidationPrefix.Length..];
+            return ValidationPart(FolderValidationPrefix + folder, Open(FolderPrefix + folder, DatasetSplit.Train, dataLocation), split);
+        }
+
         if (name.StartsWith(CaptionsPrefix, StringComparison.OrdinalIgnoreCase))
         {
             if (split != DatasetSplit.Train) throw new InputException($"{name}: captions are for contrastive training; evaluation needs classes, such as folder:PATH");
@@ -71,6 +80,7 @@ public static class DatasetCatalog
     public static string Canonical(string name)
     {
         if (name.StartsWith(FolderPrefix, StringComparison.OrdinalIgnoreCase)) return FolderPrefix + name[FolderPrefix.Length..];
+        if (name.StartsWith(FolderValidationPrefix, StringComparison.OrdinalIgnoreCase)) return FolderValidationPrefix + name[FolderValidationPrefix.Length..];
         string plain = WithoutValidationSuffix(name);
         foreach (string known in Names)
         {
@@ -82,6 +92,20 @@ public static class DatasetCatalog
         throw new InputException(
             $"unknown data set '{name}'{suggestion}; known are {string.Join(", ", Names)}, each also with Val at its end, and folder:PATH");
     }
+
+    /// <summary>The name of the same data set with its training images divided; itself where they are already.</summary>
+    /// <exception cref="InputException">The name is unknown.</exception>
+    public static string ValidationName(string name)
+    {
+        string canonical = Canonical(name);
+        if (IsValidation(canonical)) return canonical;
+        return canonical.StartsWith(FolderPrefix, StringComparison.Ordinal) ? FolderValidationPrefix + canonical[FolderPrefix.Length..] : canonical + ValidationSuffix;
+    }
+
+    /// <summary>Whether a name as <see cref="Canonical"/> gives it is that of a data set with divided training images.</summary>
+    public static bool IsValidation(string canonical) =>
+        canonical.StartsWith(FolderValidationPrefix, StringComparison.Ordinal)
+        || (!canonical.StartsWith(FolderPrefix, StringComparison.Ordinal) && !Names.Contains(canonical) && canonical.EndsWith(ValidationSuffix, StringComparison.Ordinal));
 
     /// <summary>The name without <c>Val</c> at its end; the name itself if it does not end so.</summary>
     internal static string WithoutValidationSuffix(string name) =>

@@ -47,7 +47,8 @@ public sealed class ZeroShotPrompts
     /// <exception cref="InputException">The table has no such name.</exception>
     public static ZeroShotPrompts For(string datasetName)
     {
-        if (datasetName.StartsWith(DatasetCatalog.FolderPrefix, StringComparison.OrdinalIgnoreCase)) return Default;
+        if (datasetName.StartsWith(DatasetCatalog.FolderPrefix, StringComparison.OrdinalIgnoreCase)
+            || datasetName.StartsWith(DatasetCatalog.FolderValidationPrefix, StringComparison.OrdinalIgnoreCase)) return Default;
         if (Table.TryGetValue(datasetName, out ZeroShotPrompts? prompts)) return prompts;
         if (Table.TryGetValue(DatasetCatalog.WithoutValidationSuffix(datasetName), out prompts)) return prompts;
         throw new InputException(

@@ -18,7 +18,7 @@ public sealed record EvaluationScore(string Dataset, int Correct, int Count, int
 
 /// <summary>
 /// Top-1 accuracy of several candidates (weights for different alpha) on one data set in one pass over its images: each image is decoded and preprocessed once,
-/// whatever the number of candidates.
+/// whatever the number of candidates. Where all their weights fit side by side each image also goes to the device and is cut into patches once.
 /// </summary>
 public sealed class Evaluator : IDisposable
 {
@@ -46,28 +46,31 @@ public sealed class Evaluator : IDisposable
     /// <param name="select">Gives the weights of a candidate; it may overwrite what it gave before.</param>
     /// <param name="progress">Called with the forward passes done and to do, in images.</param>
     /// <param name="cancellation">Ends the pass.</param>
+    /// <param name="resident">Whether the weights of all candidates stay valid side by side: then every batch is uploaded and unfolded once, too.</param>
     /// <returns>A score per candidate.</returns>
     public EvaluationScore[] Evaluate(
-        ImageDataset dataset, ZeroShotHead head, int candidates, Func<int, VisionParameters> select, Action<long, long>? progress = null,
-        CancellationToken cancellation = default)
+        ImageDataset dataset, ZeroShotHead head, int candidates, Func<int, ImageParameters> select, Action<long, long>? progress = null,
+        CancellationToken cancellation = default, bool resident = false)
     {
         using ImageClassifier classifier = new(model.Device, head, batches.BatchSize);
         using PredictionBuffer waiting = new(model.Device, batches.BatchSize);
-        using BatchPipeline pipeline = BatchPipeline.ForEvaluation(dataset, GroupOptions(candidates), cancellation);
+        using BatchPipeline pipeline = BatchPipeline.ForEvaluation(dataset, GroupOptions(resident ? 1 : candidates), cancellation);
         int[][] predictions = [.. Enumerable.Range(0, candidates).Select(_ => Unseen(dataset.Count))];
         List<ImageBatch> group = [];
         int imageBytes = batches.ImageSize * batches.ImageSize * 3;
         long done = 0, total = (long)dataset.Count * candidates;
         do
         {
-            FillGroup(pipeline, group, candidates);
+            FillGroup(pipeline, group, resident ? 1 : candidates);
             for (int candidate = 0; candidate < candidates && group.Count > 0; candidate++)
             {
-                VisionParameters weights = select(candidate);
+                ImageParameters weights = select(candidate);
                 foreach (ImageBatch batch in group)
                 {
                     cancellation.ThrowIfCancellationRequested();
-                    Tensor features = encoder.Encode(weights, batch.Pixels.AsSpan(0, batch.Count * imageBytes), batch.Count);
+                    Tensor features = resident && candidate > 0
+                        ? encoder.EncodeAgain(weights, batch.Count)
+                        : encoder.Encode(weights, batch.Pixels.AsSpan(0, batch.Count * imageBytes), batch.Count);
                     waiting.Add(classifier, features, batch.Indices, predictions[candidate]);
                     done += batch.Count;
                     progress?.Invoke(done, total);

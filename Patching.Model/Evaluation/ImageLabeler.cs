@@ -13,8 +13,8 @@ public sealed class ImageLabeler : IDisposable
 {
     private readonly ClipModel model;
     private readonly IReadOnlyList<string> labels;
-    private readonly VisionParameters weights;
-    private readonly VisionActivations activations;
+    private readonly ImageParameters weights;
+    private readonly ImageActivations activations;
     private readonly ImageClassifier classifier;
     private readonly ImagePreprocessor preprocessor;
 
@@ -30,11 +30,11 @@ public sealed class ImageLabeler : IDisposable
         if (!pattern.Contains("{CLASS}", StringComparison.Ordinal))
             throw new InputException($"--template '{template}': has no place for the label; write {{}} where it goes");
         ZeroShotHead head = model.BuildHead(labels, [pattern]);
-        weights = new VisionParameters(model.Vision, model.Config);
+        weights = ImageParameters.Of(model.Vision, model.Config);
         weights.Pack(model.Device);
-        activations = VisionActivations.Allocate(model.Device, model.Config, batch: 1, training: false, model.Precision);
+        activations = ImageActivations.Create(model.Device, model.Config, batch: 1, training: false, model.Precision);
         classifier = new ImageClassifier(model.Device, head, batch: 1);
-        preprocessor = new ImagePreprocessor(model.Config.Vision.ImageSize, model.Checkpoint.Preprocess.Resize);
+        preprocessor = new ImagePreprocessor(model.Config.Image.ImageSize, model.Checkpoint.Preprocess.Resize);
     }
 
     /// <summary>Labels of one image file, most probable first.</summary>

@@ -21,7 +21,10 @@ public sealed class HeadCache(string? directory)
     public string Key(ClipModel model, ImageDataset dataset)
     {
         // The same weights with another activation or pooling rule, which the user or config.json can choose, give another head.
-        string architecture = Encoding.UTF8.GetString(HuggingFaceConfig.WriteConfig(model.Config, "float32", indented: false));
+        string architecture = Encoding.UTF8.GetString(
+            model.Config.Image is ResNetConfig
+                ? OpenClipConfig.Write(model.Config, model.Checkpoint.Preprocess, indented: false)
+                : HuggingFaceConfig.WriteConfig(model.Config, "float32", indented: false));
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         IReadOnlyList<string> templates = ZeroShotPrompts.For(dataset.Name).Templates;
         // Keys of single precision name none: they are older than the choice.

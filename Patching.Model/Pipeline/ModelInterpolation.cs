@@ -1,11 +1,12 @@
 using System.Globalization;
 using Patching.Kernels;
 using Patching.Model.Clip;
+using Patching.Model.Merging;
 using Patching.Model.Weights;
 
 namespace Patching.Model.Pipeline;
 
-/// <summary>Interpolates two model files: all towers, tensor by tensor, so memory holds three tensors at a time whatever the size of the models.</summary>
+/// <summary>Interpolates two model files: all towers, tensor by tensor, so memory holds a few tensors at a time whatever the size of the models.</summary>
 public static class ModelInterpolation
 {
     /// <summary>
@@ -27,10 +28,11 @@ public static class ModelInterpolation
         Action<string, long, long>? progress = null)
     {
         using ClipCheckpoint zero = ClipCheckpoint.Open(zeroPath, activation), one = ClipCheckpoint.Open(onePath, activation);
-        if (zero.Config != one.Config)
-            throw new InputException($"{onePath}: not of the same architecture as {zeroPath} ({Difference(zero.Config, one.Config)})");
+        ModelComparison.RequireSame(zero, one);
         PatchSettings.CheckFolder("--save", directory);
         foreach (double alpha in alphas) CheckpointWriter.RequireReplaceable(Path.Combine(directory, PatchedModels.DirectoryName(alpha)), overwrite);
+        // Each hash reads a whole file; they do not depend on each other.
+        Parallel.Invoke(() => _ = zero.Sha256, () => _ = one.Sha256);
         using Blender blender = new(device, ParameterTable.All(zero.Config).Max(spec => spec.Length));
         List<string> written = [];
         foreach (double alpha in alphas)
@@ -43,21 +45,13 @@ public static class ModelInterpolation
                 ["finetuned_model_sha256"] = one.Sha256,
                 ["command"] = command,
             };
-            CheckpointWriter.Save(
-                target, zero.Config, zero.Preprocess, (spec, values) => blender.Blend(zero, one, spec, alpha, values), metadata: metadata,
-                tokenizerDirectory: zero.TokenizerDirectory, overwrite: overwrite);
+            MergeOutput output = new(target, Command: command, Overwrite: overwrite);
+            ModelMerge.Write(zero, (spec, values) => blender.Blend(zero, one, spec, alpha, values.AsSpan(0, spec.Length)), output, metadata);
             written.Add(target);
             progress?.Invoke("interpolate", written.Count, alphas.Count);
         }
         return written;
     }
-
-    private static string Difference(ClipConfig a, ClipConfig b) =>
-        a.Activation != b.Activation ? $"activation {a.Activation} and {b.Activation}"
-        : a.Vision != b.Vision ? $"{a.Vision} and {b.Vision}"
-        : a.Text != b.Text ? "text towers differ"
-        : a.EmbeddingWidth != b.EmbeddingWidth ? $"embedding width {a.EmbeddingWidth} and {b.EmbeddingWidth}"
-        : "LayerNorm epsilon differs";
 
     /// <summary>Three buffers on the device, each as long as the longest tensor.</summary>
     private sealed class Blender : IDisposable

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Reflection;
 using Patching.Kernels;
+using Patching.Model.Choosing;
 using Patching.Model.Clip;
 using Patching.Model.Data;
 using Patching.Model.Evaluation;
@@ -26,28 +27,39 @@ public sealed class PatchPipeline : IDisposable
     public PatchPipeline(Device device, PatchSettings settings, PipelineEvents events)
     {
         settings.Check();
+        // Images that decide about alpha must not have been trained on.
+        if (settings.Choice is not null) settings = settings with { TrainDataset = DatasetCatalog.ValidationName(settings.TrainDataset) };
         this.settings = settings;
         this.events = events;
-        model = ClipModel.Open(device, settings.Model, settings.Activation, settings.Tokenizer, TowerPrecisions.On(device, settings.Precision));
+        model = ClipModel.Open(device, settings.Model, settings.Activation, settings.Tokenizer, settings.Precision);
+        if (settings.BatchNorm is not null && BatchNorm is null)
+        {
+            model.Dispose();
+            throw new InputException($"--batch-norm: the image tower of {settings.Model} is a vision transformer and has no batch normalisation; leave it out");
+        }
         heads = new HeadCache(settings.Save is null ? null : Path.Combine(settings.Save, "heads"));
-        batches = new BatchOptions(settings.BatchSize, model.Config.Vision.ImageSize) { Resize = model.Checkpoint.Preprocess.Resize, Workers = settings.Workers, SkipBadImages = settings.SkipBadImages };
+        batches = new BatchOptions(settings.BatchSize, model.Config.Image.ImageSize) { Resize = model.Checkpoint.Preprocess.Resize, Workers = settings.Workers, SkipBadImages = settings.SkipBadImages };
     }
 
     /// <summary>Version of this program, as recorded in results.</summary>
     public static string Version { get; } = typeof(PatchPipeline).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion;
 
-    /// <summary>Fine-tunes, interpolates, saves and evaluates.</summary>
+    /// <summary>What <see cref="Patch"/> chose; null where it was not asked to.</summary>
+    public ChoiceOutcome? Chosen { get; private set; }
+
+    /// <summary>Fine-tunes, interpolates, saves and evaluates; or chooses alpha on held-out images, saves that model and tests it.</summary>
     /// <returns>A record per data set and alpha, in the order they were asked for.</returns>
     public IReadOnlyList<ResultRecord> Patch(CancellationToken cancellation)
     {
         // Everything that can be wrong with the data is found before the first step is computed.
         ImageDataset? training = settings.Load is null ? Open(settings.TrainDataset, DatasetSplit.Train) : null;
-        ImageDataset[] evaluated = OpenEvaluated(training);
+        ImageDataset[] evaluated = OpenEvaluated(training), heldOut = OpenHeldOut();
         (ParameterSet finetuned, string recipe, FinetuneSettings? trained) = training is null ? Load(settings.Load!) : Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
         using PatchedModels line = new(model, theta1);
-        if (settings.Save is not null) SaveModels(line, recipe);
-        return Evaluate(evaluated, [.. settings.Alphas], alpha => line.At(alpha!.Value), trained, null, cancellation);
+        if (settings.Choice is { } choice) return Choose(choice, line, recipe, trained, heldOut, evaluated, cancellation);
+        if (settings.Save is not null) SaveModels(line, recipe, settings.SavedAlphas ?? settings.Alphas);
+        return EvaluateLine(evaluated, line, settings.Alphas, trained, cancellation);
     }
 
     /// <summary>Only fine-tunes, and saves the fine-tuned model as alpha 1.</summary>
@@ -58,13 +70,13 @@ public sealed class PatchPipeline : IDisposable
         (ParameterSet finetuned, string recipe, _) = Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
         using PatchedModels line = new(model, theta1);
-        if (settings.Save is not null) SaveModels(line, recipe);
+        if (settings.Save is not null) SaveModels(line, recipe, settings.SavedAlphas ?? settings.Alphas);
     }
 
     /// <summary>Only evaluates the model as it is.</summary>
     public IReadOnlyList<ResultRecord> EvaluateModel(CancellationToken cancellation)
     {
-        using VisionParameters weights = new(model.Vision, model.Config);
+        using ImageParameters weights = ImageParameters.Of(model.Vision, model.Config);
         weights.Pack(model.Device);
         return Evaluate(OpenEvaluated(null), [null], _ => weights, null, null, cancellation);
     }
@@ -80,13 +92,45 @@ public sealed class PatchPipeline : IDisposable
         return evaluated;
     }
 
+    private ImageDataset[] OpenHeldOut()
+    {
+        if (settings.Choice is null) return [];
+        string[] names = [.. settings.EvalDatasets.Select(DatasetCatalog.Canonical)];
+        if (names.FirstOrDefault(DatasetCatalog.IsValidation) is { } divided)
+            throw new InputException($"--eval-datasets {divided}: name the data set without Val; its held-out part chooses alpha, its test images judge the choice");
+        bool[] isPatched = [.. names.Select(IsPatched)];
+        if (!isPatched.Contains(true)) throw new InputException($"--eval-datasets: the patching task is not among them, so nothing can be chosen; add it");
+        if (!isPatched.Contains(false)) throw new InputException($"--eval-datasets: there is no other task than the patching task, so nothing can be lost; add a supported task");
+        return [.. names.Select(name => Open(DatasetCatalog.ValidationName(name), DatasetSplit.Test))];
+    }
+
+    private bool IsPatched(string name) => DatasetCatalog.ValidationName(name) == DatasetCatalog.ValidationName(settings.TrainDataset);
+
+    private List<ResultRecord> Choose(
+        ChoiceSettings choice, PatchedModels line, string recipe, FinetuneSettings? trained, ImageDataset[] heldOut, ImageDataset[] evaluated, CancellationToken cancellation)
+    {
+        List<ResultRecord> last = [];
+        AlphaChooser chooser = new(choice, (datasets, alphas) =>
+        {
+            List<EvaluationScore[]> scores = [];
+            last = EvaluateLine([.. datasets], line, alphas, trained, cancellation, scores.Add);
+            return [.. scores];
+        });
+        bool[] isPatched = [.. settings.EvalDatasets.Select(IsPatched)];
+        double alpha = chooser.Choose(heldOut, isPatched, settings.Alphas);
+        if (settings.Save is not null) SaveModels(line, recipe, [.. (settings.SavedAlphas ?? []).Append(alpha).Distinct()]);
+        Chosen = chooser.Test(alpha, heldOut, evaluated, isPatched, [.. ((double[])[0, alpha, 1]).Distinct()], chooser.Budget(settings.Alphas));
+        if (settings.Save is not null) Chosen.Save(Path.Combine(settings.Save, "choice.json"), settings.Command);
+        return last;
+    }
+
     private ImageDataset Open(string name, DatasetSplit split) => DatasetCatalog.Open(name, split, settings.DataLocation);
 
     private (ParameterSet Finetuned, string Recipe, FinetuneSettings? Settings) Train(ImageDataset dataset, ImageDataset[] evaluated, CancellationToken cancellation)
     {
         settings.Recipe(dataset.Count, "", "", model.Precision).Check(settings.WarmupLength is not null);
         RequireMemory("fine-tuning", MemoryPlan.Training(model.Config, settings.BatchSize, dataset.ClassNames.Count, model.Precision));
-        FinetuneSettings recipe = settings.Recipe(dataset.Count, model.Checkpoint.Sha256, heads.Key(model, dataset), model.Precision);
+        FinetuneSettings recipe = settings.Recipe(dataset.Count, model.Checkpoint.Sha256, heads.Key(model, dataset), model.Precision) with { BatchNorm = BatchNorm };
         CheckSave(recipe.ToJson());
         TrainingEvents reports = new()
         {
@@ -119,7 +163,7 @@ public sealed class PatchPipeline : IDisposable
     {
         // A lone file may not say its activation; a directory does.
         using ClipCheckpoint checkpoint = ClipCheckpoint.Open(path, Directory.Exists(path) ? settings.Activation : model.Config.Activation);
-        if (checkpoint.Config.Vision != model.Config.Vision || checkpoint.Config.EmbeddingWidth != model.Config.EmbeddingWidth
+        if (checkpoint.Config.Image != model.Config.Image || checkpoint.Config.EmbeddingWidth != model.Config.EmbeddingWidth
             || checkpoint.Config.Activation != model.Config.Activation || checkpoint.Config.LayerNormEpsilon != model.Config.LayerNormEpsilon)
             throw new InputException($"--load {path}: its image tower is not of the same architecture as that of {settings.Model}");
         string recipe = $"loaded {checkpoint.Sha256}";
@@ -133,8 +177,14 @@ public sealed class PatchPipeline : IDisposable
     private void CheckSave(string recipe)
     {
         if (settings.Save is null) return;
-        foreach (double alpha in settings.Alphas) PatchedModels.CheckSave(model, settings.Save, alpha, recipe, settings.Overwrite);
+        IEnumerable<double> alphas = settings.Choice is { } choice
+            ? [.. settings.SavedAlphas ?? [], .. choice.Search ? Enumerable.Range(0, choice.Steps + 1).Select(choice.AlphaAt) : settings.Alphas.Append(0)]
+            : settings.SavedAlphas ?? settings.Alphas;
+        foreach (double alpha in alphas.Distinct()) PatchedModels.CheckSave(model, settings.Save, alpha, recipe, settings.Overwrite);
     }
+
+    /// <summary>How a fine-tune normalises; null where the model has nothing to normalise over batches.</summary>
+    private BatchNormStatistics? BatchNorm => model.Config.Image is ResNetConfig ? settings.BatchNorm ?? BatchNormStatistics.Frozen : null;
 
     // Memory of the host is granted on paper and missing later, so the plan is compared with what there is.
     private void RequireMemory(string job, IReadOnlyList<MemoryRole> plan)
@@ -146,9 +196,9 @@ public sealed class PatchPipeline : IDisposable
                 $"--batch-size {settings.BatchSize}: {job} needs {needed >> 20} MiB, {model.Device.Name} has {model.Device.MemoryBytes >> 20} MiB; use a smaller one"));
     }
 
-    private void SaveModels(PatchedModels line, string recipe)
+    private void SaveModels(PatchedModels line, string recipe, IReadOnlyList<double> alphas)
     {
-        foreach (double alpha in settings.Alphas)
+        foreach (double alpha in alphas)
         {
             string directory = line.Save(settings.Save!, alpha, recipe, settings.Command, settings.Overwrite);
             events.Note?.Invoke($"saved {directory}");
@@ -157,14 +207,21 @@ public sealed class PatchPipeline : IDisposable
 
     private void EvaluateEpoch(ImageDataset[] evaluated, int epoch, ParameterSet weights, FinetuneSettings recipe, CancellationToken cancellation)
     {
-        using VisionParameters tensors = new(weights, model.Config);
+        using ImageParameters tensors = ImageParameters.Of(weights, model.Config);
         tensors.Pack(model.Device);
         Evaluate(evaluated, [null], _ => tensors, recipe, epoch, cancellation);
     }
 
+    private List<ResultRecord> EvaluateLine(
+        ImageDataset[] datasets, PatchedModels line, IReadOnlyList<double> alphas, FinetuneSettings? recipe, CancellationToken cancellation, Action<EvaluationScore[]>? scored = null)
+    {
+        bool resident = line.Hold(alphas);
+        return Evaluate(datasets, [.. alphas], alpha => line.At(alpha!.Value), recipe, null, cancellation, scored, resident);
+    }
+
     private List<ResultRecord> Evaluate(
-        ImageDataset[] datasets, IReadOnlyList<double?> alphas, Func<double?, VisionParameters> weightsAt, FinetuneSettings? recipe, int? epoch,
-        CancellationToken cancellation)
+        ImageDataset[] datasets, IReadOnlyList<double?> alphas, Func<double?, ImageParameters> weightsAt, FinetuneSettings? recipe, int? epoch,
+        CancellationToken cancellation, Action<EvaluationScore[]>? scored = null, bool resident = false)
     {
         int classes = datasets.Max(dataset => dataset.ClassNames.Count);
         RequireMemory("evaluating", MemoryPlan.Evaluation(model.Config, settings.BatchSize, classes, model.Precision));
@@ -174,7 +231,8 @@ public sealed class PatchPipeline : IDisposable
         {
             (ZeroShotHead head, string headKey) = heads.Get(model, dataset);
             EvaluationScore[] scores = evaluator.Evaluate(
-                dataset, head, alphas.Count, i => weightsAt(alphas[i]), (done, total) => events.Progress?.Invoke($"evaluate {dataset.Name}", done, total), cancellation);
+                dataset, head, alphas.Count, i => weightsAt(alphas[i]), (done, total) => events.Progress?.Invoke($"evaluate {dataset.Name}", done, total), cancellation, resident);
+            scored?.Invoke(scores);
             ResultRecord[] records = [.. scores.Select((score, i) => Record(score, alphas[i], headKey, recipe, epoch))];
             if (settings.ResultsDb is not null) ResultRecord.Append(settings.ResultsDb, records);
             events.Results?.Invoke(records);

@@ -1,4 +1,5 @@
 using Patching.Kernels;
+using Patching.Model.Choosing;
 using Patching.Model.Clip;
 using Patching.Model.Training;
 
@@ -27,6 +28,12 @@ public sealed record PatchSettings
 
     /// <summary>Weights of the fine-tuned model to interpolate with.</summary>
     public IReadOnlyList<double> Alphas { get; init; } = [0.5];
+
+    /// <summary>How alpha is chosen on held-out images; null evaluates every one of <see cref="Alphas"/> on the test images and leaves the choice to the user.</summary>
+    public ChoiceSettings? Choice { get; init; }
+
+    /// <summary>Alphas whose models are saved; null saves all of <see cref="Alphas"/>, or the chosen one.</summary>
+    public IReadOnlyList<double>? SavedAlphas { get; init; }
 
     /// <summary>A fine-tuned model to use instead of training one.</summary>
     public string? Load { get; init; }
@@ -70,6 +77,9 @@ public sealed record PatchSettings
     /// <summary>Arithmetic of the towers; null is the fastest that the device has.</summary>
     public TowerPrecision? Precision { get; init; }
 
+    /// <summary>Where a ResNet gets its statistics while it is trained; null is from the checkpoint.</summary>
+    public BatchNormStatistics? BatchNorm { get; init; }
+
     /// <summary>Threads that decode images.</summary>
     public int Workers { get; init; } = Environment.ProcessorCount;
 
@@ -96,6 +106,8 @@ public sealed record PatchSettings
     public void Check()
     {
         CheckAlphas(Alphas);
+        if (SavedAlphas is not null) CheckAlphas(SavedAlphas, "--save-alpha");
+        Choice?.Check();
         CheckBatchSize(BatchSize);
         Recipe(0, "", "", TowerPrecision.Float32).CheckNumbers();
         if (Workers is < 1 or > MostThreads) throw new InputException($"--workers {Workers}: must be between 1 and {MostThreads}");
@@ -165,13 +177,13 @@ public sealed record PatchSettings
 
     /// <summary>Refuses alphas that are no weights.</summary>
     /// <exception cref="InputException">There is none, one is outside [0, 1], or one is given twice.</exception>
-    public static void CheckAlphas(IReadOnlyList<double> alphas)
+    public static void CheckAlphas(IReadOnlyList<double> alphas, string flag = "--alpha")
     {
-        if (alphas.Count == 0) throw new InputException("--alpha: give at least one number between 0 and 1");
+        if (alphas.Count == 0) throw new InputException($"{flag}: give at least one number between 0 and 1");
         foreach (double alpha in alphas)
         {
-            if (!(alpha is >= 0 and <= 1)) throw new InputException(FormattableString.Invariant($"--alpha {alpha}: must be between 0 and 1"));
+            if (!(alpha is >= 0 and <= 1)) throw new InputException(FormattableString.Invariant($"{flag} {alpha}: must be between 0 and 1"));
         }
-        if (alphas.Distinct().Count() != alphas.Count) throw new InputException("--alpha: the same number is given twice");
+        if (alphas.Distinct().Count() != alphas.Count) throw new InputException($"{flag}: the same number is given twice");
     }
 }

@@ -17,7 +17,8 @@ public sealed class PatchedModels : IDisposable
     private readonly ClipModel model;
     private readonly ParameterSet finetuned;
     private readonly ParameterSet working;
-    private readonly VisionParameters workingTensors;
+    private readonly ImageParameters workingTensors;
+    private readonly Dictionary<double, (ParameterSet Weights, ImageParameters Tensors)> held = [];
     private double? current;
 
     /// <summary>Prepares working weights; takes no ownership of the ends.</summary>
@@ -28,12 +29,34 @@ public sealed class PatchedModels : IDisposable
         this.model = model;
         this.finetuned = finetuned;
         working = new ParameterSet(model.Device, "interpolated parameters", finetuned.Table, model.Precision);
-        workingTensors = new VisionParameters(working, model.Config);
+        workingTensors = ImageParameters.Of(working, model.Config);
     }
 
-    /// <summary>The weights for one alpha, valid until the next call.</summary>
-    public VisionParameters At(double alpha)
+    /// <summary>
+    /// Keeps the weights of several alphas side by side if they take no more than a quarter of the device's memory; those held before are let go.
+    /// </summary>
+    /// <returns>Whether they are held; <see cref="At"/> then returns them, each valid until the next call of this method.</returns>
+    public bool Hold(IReadOnlyList<double> alphas)
     {
+        Release();
+        // The host has packed copies as large as the weights.
+        long bytes = 2 * ParameterSet.BytesFor(finetuned.Table, model.Precision) * alphas.Count;
+        if (bytes > model.Device.MemoryBytes / 4) return false;
+        foreach (double alpha in alphas)
+        {
+            ParameterSet weights = new(model.Device, "interpolated parameters", finetuned.Table, model.Precision);
+            ImageParameters tensors = ImageParameters.Of(weights, model.Config);
+            held.Add(alpha, (weights, tensors));
+            Interpolation.Forward(model.Device, weights.Flat, model.Vision.Flat, finetuned.Flat, alpha, weights.Rounded);
+            tensors.Pack(model.Device);
+        }
+        return true;
+    }
+
+    /// <summary>The weights for one alpha, valid until the next call, or longer if <see cref="Hold"/> keeps them.</summary>
+    public ImageParameters At(double alpha)
+    {
+        if (held.TryGetValue(alpha, out (ParameterSet Weights, ImageParameters Tensors) kept)) return kept.Tensors;
         if (current == alpha) return workingTensors;
         Interpolation.Forward(model.Device, working.Flat, model.Vision.Flat, finetuned.Flat, alpha, working.Rounded);
         workingTensors.Pack(model.Device);
@@ -60,6 +83,7 @@ public sealed class PatchedModels : IDisposable
         Dictionary<string, string> metadata = Identity(model, alpha, recipe);
         if (IsSaved(directory, metadata)) return directory;
         metadata["command"] = command;
+        Release();
         At(alpha);
         HashSet<string> trained = [.. working.Table.Select(spec => spec.Name)];
         CheckpointWriter.Save(
@@ -68,7 +92,7 @@ public sealed class PatchedModels : IDisposable
                 if (trained.Contains(spec.Name)) working.Fetch(spec, values);
                 else model.Checkpoint.Read(spec, values);
             },
-            metadata: metadata, tokenizerDirectory: model.Checkpoint.TokenizerDirectory, overwrite: overwrite);
+            metadata: metadata, tokenizerDirectory: model.Checkpoint.TokenizerDirectory, overwrite: overwrite, counters: model.Checkpoint.Counters);
         return directory;
     }
 
@@ -83,8 +107,19 @@ public sealed class PatchedModels : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        Release();
         workingTensors.Dispose();
         working.Dispose();
+    }
+
+    private void Release()
+    {
+        foreach ((ParameterSet weights, ImageParameters tensors) in held.Values)
+        {
+            tensors.Dispose();
+            weights.Dispose();
+        }
+        held.Clear();
     }
 
     private static Dictionary<string, string> Identity(ClipModel model, double alpha, string recipe) => new()

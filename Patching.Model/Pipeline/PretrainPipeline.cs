@@ -45,6 +45,8 @@ public sealed class PretrainPipeline
         string[][] texts = Texts(dataset);
         (string vocabulary, ClipTokenizer tokenizer) = Tokenizer(given, texts);
         ClipConfig config = given?.Config ?? settings.Architecture.ToConfig(tokenizer.VocabularySize, tokenizer.EndOfText);
+        if (config.Image is not VisionConfig)
+            throw new InputException($"--model {settings.Model}: its image tower is a ResNet; only vision transformers can be trained with texts");
         if (config.Text is null) throw new InputException($"--model {settings.Model}: has no text tower, so it cannot learn from texts");
         PreprocessConfig preprocess = given?.Preprocess ?? PreprocessConfig.Default(config.Vision.ImageSize);
         ContrastiveSettings recipe = Recipe(dataset, given, config);

@@ -56,6 +56,10 @@ public sealed record FinetuneSettings
     /// <summary>Arithmetic of forward and backward.</summary>
     public TowerPrecision Precision { get; init; }
 
+    /// <summary>Where a ResNet gets its statistics; absent for transformers, which have none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public BatchNormStatistics? BatchNorm { get; init; }
+
     /// <summary>Steps of one pass; the last batch may be short.</summary>
     [JsonIgnore]
     public int StepsPerEpoch => (int)(((long)TrainImages + BatchSize - 1) / BatchSize);

@@ -24,13 +24,13 @@ public sealed class Finetuner : ITrainer, IDisposable
     private const float Epsilon = 1e-8f;
 
     private readonly Device device;
-    private readonly VisionTransformer tower;
+    private readonly ImageTower tower;
     private readonly FinetuneSettings settings;
     private readonly CosineSchedule schedule;
-    private readonly VisionActivations activations;
+    private readonly ImageActivations activations;
     private readonly ImageClassifier classifier;
-    private readonly VisionParameters weights;
-    private readonly VisionParameters gradientTensors;
+    private readonly ImageParameters weights;
+    private readonly ImageParameters gradientTensors;
     private readonly Arena optimizer;
     private readonly PinnedUpload images;
     private readonly PinnedUpload labelIndices;
@@ -44,7 +44,7 @@ public sealed class Finetuner : ITrainer, IDisposable
 
     /// <summary>Allocates everything and loads the weights to start from.</summary>
     /// <exception cref="DeviceException">The device has not enough memory.</exception>
-    public Finetuner(Device device, ClipConfig config, VisionTransformer tower, ParameterSource initial, ZeroShotHead head, FinetuneSettings settings)
+    public Finetuner(Device device, ClipConfig config, ImageTower tower, ParameterSource initial, ZeroShotHead head, FinetuneSettings settings)
     {
         this.device = device;
         this.tower = tower;
@@ -55,10 +55,11 @@ public sealed class Finetuner : ITrainer, IDisposable
         Gradients = new ParameterSet(device, "gradients", table);
         FirstMoment = new ParameterSet(device, "first moment", table);
         SecondMoment = new ParameterSet(device, "second moment", table);
-        activations = VisionActivations.Allocate(device, config, settings.BatchSize, training: true, settings.Precision);
+        activations = ImageActivations.Create(
+            device, config, settings.BatchSize, training: true, settings.Precision, settings.BatchNorm ?? BatchNormStatistics.Frozen);
         classifier = new ImageClassifier(device, head, settings.BatchSize, settings.Precision);
-        weights = new VisionParameters(Parameters, config);
-        gradientTensors = new VisionParameters(Gradients, config);
+        weights = ImageParameters.Of(Parameters, config);
+        gradientTensors = ImageParameters.Of(Gradients, config);
         optimizer = Arena.Allocate(device, "gradient norm", arena =>
         {
             clip = arena.Take("norm_and_coefficient", 2);
@@ -106,7 +107,7 @@ public sealed class Finetuner : ITrainer, IDisposable
         Span<float> values = stackalloc float[AdamW.CoefficientCount];
         AdamW.WriteCoefficients(values, adamW, checked((int)StepsDone));
         coefficientValues.Upload<float>(values);
-        VisionActivations batch = activations.Shrink(labels.Length);
+        ImageActivations batch = activations.Shrunk(labels.Length);
         steps.Run(labels.Length, () => Launch(batch));
     }
 
@@ -148,14 +149,17 @@ public sealed class Finetuner : ITrainer, IDisposable
         optimizer.Dispose();
     }
 
-    private void Launch(VisionActivations batch)
+    // All but a ResNet's running statistics, which weight decay must not shrink.
+    private static Tensor Trained(ParameterSet set) => set.FlatOf(0, ParameterTable.TrainedCount(set.Table));
+
+    private void Launch(ImageActivations batch)
     {
         Gradients.Clear();
         tower.Forward(weights, batch);
         Tensor dFeatures = classifier.Loss(batch.Features, (float)settings.LabelSmoothing);
         tower.Backward(weights, gradientTensors, batch, dFeatures);
         GradientNorm.Forward(device, clip, Gradients.Flat, normScratch, (float)settings.ClipNorm);
-        AdamW.Step(device, Parameters.Flat, FirstMoment.Flat, SecondMoment.Flat, Gradients.Flat, clip, coefficients, Parameters.Rounded);
+        AdamW.Step(device, Trained(Parameters), Trained(FirstMoment), Trained(SecondMoment), Trained(Gradients), clip, coefficients, Parameters.Rounded);
     }
 }
 

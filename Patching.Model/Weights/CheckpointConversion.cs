@@ -1,4 +1,5 @@
 using Patching.Kernels;
+using Patching.Model.Clip;
 
 namespace Patching.Model.Weights;
 
@@ -42,8 +43,7 @@ public static class CheckpointConversion
     public static ConversionResult Run(string source, string target, ConversionSettings settings)
     {
         bool isFile = target.EndsWith(FileExtension, StringComparison.Ordinal);
-        CheckpointNaming naming = settings.Naming ?? (isFile ? CheckpointNaming.OpenAi : CheckpointNaming.HuggingFace);
-        if (isFile && naming == CheckpointNaming.HuggingFace)
+        if (isFile && settings.Naming == CheckpointNaming.HuggingFace)
             throw new InputException($"{target}: Hugging Face's names need a folder, because config.json belongs to them; name a folder");
         if (!isFile) CheckpointWriter.RequireReplaceable(target, settings.Overwrite);
         else if (Directory.Exists(target)) throw new InputException($"{target}: is a folder; name a file to be created");
@@ -57,13 +57,16 @@ public static class CheckpointConversion
             [SourceContainerKey] = checkpoint.Container,
         };
         if (settings.Command is { } command) metadata["command"] = command;
+        CheckpointNaming naming =
+            settings.Naming ?? (isFile || checkpoint.Config.Image is ResNetConfig ? CheckpointNaming.OpenAi : CheckpointNaming.HuggingFace);
         string? tokenizer = settings.Tokenizer ?? checkpoint.TokenizerDirectory;
         if (isFile)
             CheckpointWriter.SaveFile(
-                target, checkpoint.Config, checkpoint.Preprocess, checkpoint.Read, type, metadata, settings.Overwrite);
+                target, checkpoint.Config, checkpoint.Preprocess, checkpoint.Read, type, metadata, settings.Overwrite, checkpoint.Counters);
         else
             CheckpointWriter.Save(
-                target, checkpoint.Config, checkpoint.Preprocess, checkpoint.Read, naming, type, metadata, tokenizer, settings.Overwrite);
+                target, checkpoint.Config, checkpoint.Preprocess, checkpoint.Read, naming, type, metadata, tokenizer, settings.Overwrite,
+                checkpoint.Counters);
         return new ConversionResult(type, naming, !isFile && tokenizer is not null);
     }
 

@@ -17,14 +17,29 @@ public enum CheckpointNaming
 /// <param name="Name">Name in the file.</param>
 /// <param name="Shape">Shape in the file.</param>
 /// <param name="First">The element of the canonical parameter where it begins; the parts of a parameter follow each other.</param>
-/// <param name="Transposed">Whether the file holds the transpose [in, out] of the canonical [out, in].</param>
+/// <param name="Transposed">Whether the file holds the transpose [in, out] of the canonical [out, in], or of a convolution [out, in, k, k] instead of the canonical
+/// [out, k, k, in].</param>
 public readonly record struct StoredTensor(string Name, ImmutableArray<int> Shape, int First, bool Transposed)
 {
     /// <summary>Number of elements.</summary>
     public int Length => Shape.Aggregate(1, (count, size) => count * size);
 
+    /// <summary>Of a transposed tensor: how many matrices are transposed, and the rows and columns that each has in the file.</summary>
+    internal (int Matrices, int Rows, int Columns) Matrices => Shape.Length == 2 ? (1, Shape[0], Shape[1]) : (Shape[0], Shape[1], Shape[2] * Shape[3]);
+
     /// <summary>A parameter that a file holds as it is, under another name.</summary>
     internal static StoredTensor Whole(string name, ParameterSpec spec) => new(name, spec.Shape, 0, false);
+
+    /// <summary>Queries, keys and values, which a file holds as three tensors.</summary>
+    internal static ImmutableArray<StoredTensor> Thirds(ParameterSpec spec, string attention, string kind)
+    {
+        ImmutableArray<int> shape = spec.Shape.SetItem(0, spec.Shape[0] / 3);
+        int third = spec.Length / 3;
+        return [
+            new($"{attention}.q_proj.{kind}", shape, 0, false),
+            new($"{attention}.k_proj.{kind}", shape, third, false),
+            new($"{attention}.v_proj.{kind}", shape, 2 * third, false)];
+    }
 }
 
 /// <summary>Chooses between the name maps.</summary>

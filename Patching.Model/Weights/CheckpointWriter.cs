@@ -31,17 +31,22 @@ public static class CheckpointWriter
     /// <param name="config">The architecture.</param>
     /// <param name="preprocess">What the image tower expects of its images.</param>
     /// <param name="source">Supplies the parameters, called once each, in the table's order.</param>
-    /// <param name="naming">How the tensors are named.</param>
+    /// <param name="naming">How the tensors are named; if not given, as Hugging Face does, and a ResNet as open_clip does.</param>
     /// <param name="type">F32, F16 or BF16; values are rounded to nearest even.</param>
     /// <param name="metadata">Further texts for the header, for example the command and the base model's hash.</param>
     /// <param name="tokenizerDirectory">A folder with vocab.json and merges.txt to be copied.</param>
     /// <param name="overwrite">Whether an existing checkpoint may be replaced. A folder that holds other files is never replaced.</param>
+    /// <param name="counters">A ResNet's integer buffers, <see cref="ClipCheckpoint.Counters"/> of the base model; those that are not given are 0.</param>
     /// <exception cref="InputException">The directory exists or cannot be written, or a value is too large for the type.</exception>
     public static void Save(
         string directory, ClipConfig config, PreprocessConfig preprocess, ParameterSource source,
-        CheckpointNaming naming = CheckpointNaming.HuggingFace, SafetensorsType type = SafetensorsType.F32,
-        IReadOnlyDictionary<string, string>? metadata = null, string? tokenizerDirectory = null, bool overwrite = false)
+        CheckpointNaming? naming = null, SafetensorsType type = SafetensorsType.F32,
+        IReadOnlyDictionary<string, string>? metadata = null, string? tokenizerDirectory = null, bool overwrite = false,
+        IReadOnlyDictionary<string, long>? counters = null)
     {
+        bool resNet = config.Image is ResNetConfig;
+        if (resNet && naming == CheckpointNaming.HuggingFace)
+            throw new InputException($"{directory}: transformers has no CLIP ResNets; they are written as open_clip writes them (--naming openai)");
         string target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(directory));
         RequireReplaceable(directory, overwrite);
         string temporary = $"{target}.{Guid.NewGuid():N}.tmp";
@@ -49,10 +54,20 @@ public static class CheckpointWriter
         try
         {
             Directory.CreateDirectory(temporary);
-            string weights = Path.Combine(temporary, ClipCheckpoint.WeightsFile);
-            WriteTensors(weights, config, preprocess, source, naming, type, metadata, overwrite: false);
-            WriteFile(Path.Combine(temporary, ClipCheckpoint.ConfigFile), HuggingFaceConfig.WriteConfig(config, TorchName(type)));
-            WriteFile(Path.Combine(temporary, ClipCheckpoint.PreprocessFile), HuggingFaceConfig.WritePreprocess(preprocess));
+            string weights = Path.Combine(temporary, resNet ? ClipCheckpoint.OpenClipWeightsFile : ClipCheckpoint.WeightsFile);
+            CheckpointNaming names = naming ?? (resNet ? CheckpointNaming.OpenAi : CheckpointNaming.HuggingFace);
+            // open_clip's reader refuses tensors that it does not expect, such as OpenAI's three scalars.
+            List<(string, long)> integers = resNet ? CountersOf(config, counters) : Scalars(config, names);
+            WriteTensors(weights, config, preprocess, source, names, type, integers, metadata, overwrite: false);
+            if (resNet)
+            {
+                WriteFile(Path.Combine(temporary, OpenClipConfig.FileName), OpenClipConfig.Write(config, preprocess));
+            }
+            else
+            {
+                WriteFile(Path.Combine(temporary, ClipCheckpoint.ConfigFile), HuggingFaceConfig.WriteConfig(config, TorchName(type)));
+                WriteFile(Path.Combine(temporary, ClipCheckpoint.PreprocessFile), HuggingFaceConfig.WritePreprocess(preprocess));
+            }
             if (tokenizerDirectory is not null) CopyTokenizer(tokenizerDirectory, temporary);
             Replace(temporary, target);
         }
@@ -78,15 +93,17 @@ public static class CheckpointWriter
     /// <param name="type">F32, F16 or BF16; values are rounded to nearest even.</param>
     /// <param name="metadata">Further texts for the header.</param>
     /// <param name="overwrite">Whether an existing file may be replaced.</param>
+    /// <param name="counters">A ResNet's integer buffers, as for <see cref="Save"/>.</param>
     /// <exception cref="InputException">The file exists or cannot be written, or a value is too large for the type.</exception>
     public static void SaveFile(
         string path, ClipConfig config, PreprocessConfig preprocess, ParameterSource source, SafetensorsType type = SafetensorsType.F32,
-        IReadOnlyDictionary<string, string>? metadata = null, bool overwrite = false)
+        IReadOnlyDictionary<string, string>? metadata = null, bool overwrite = false, IReadOnlyDictionary<string, long>? counters = null)
     {
         try
         {
             Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
-            WriteTensors(path, config, preprocess, source, CheckpointNaming.OpenAi, type, metadata, overwrite);
+            List<(string, long)> integers = [.. Scalars(config, CheckpointNaming.OpenAi), .. CountersOf(config, counters)];
+            WriteTensors(path, config, preprocess, source, CheckpointNaming.OpenAi, type, integers, metadata, overwrite);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -96,10 +113,9 @@ public static class CheckpointWriter
 
     private static void WriteTensors(
         string path, ClipConfig config, PreprocessConfig preprocess, ParameterSource source, CheckpointNaming naming, SafetensorsType type,
-        IReadOnlyDictionary<string, string>? metadata, bool overwrite)
+        List<(string Name, long Value)> scalars, IReadOnlyDictionary<string, string>? metadata, bool overwrite)
     {
         ImmutableArray<ParameterSpec> table = ParameterTable.All(config);
-        List<(string Name, long Value)> scalars = Scalars(config, naming);
         // The 8-byte scalars come first so that every tensor stays aligned to its element size.
         List<SafetensorsTensor> tensors = [.. scalars.Select(scalar => new SafetensorsTensor(scalar.Name, SafetensorsType.I64, []))];
         foreach (StoredTensor stored in table.SelectMany(spec => NameMap.Stored(naming, spec)))
@@ -124,12 +140,15 @@ public static class CheckpointWriter
             writer.Write(values);
             return;
         }
-        int rows = stored.Shape[0], columns = stored.Shape[1];
+        (int matrices, int rows, int columns) = stored.Matrices;
         float[] row = new float[columns];
-        for (int r = 0; r < rows; r++)
+        for (int matrix = 0; matrix < matrices; matrix++, values = values[(rows * columns)..])
         {
-            for (int c = 0; c < columns; c++) row[c] = values[c * rows + r];
-            writer.Write(row);
+            for (int r = 0; r < rows; r++)
+            {
+                for (int c = 0; c < columns; c++) row[c] = values[c * rows + r];
+                writer.Write(row);
+            }
         }
     }
 
@@ -141,21 +160,33 @@ public static class CheckpointWriter
         naming == CheckpointNaming.OpenAi && config is { Activation: ActivationKind.QuickGelu, Text: { } text }
             ?
             [
-                (OpenAiNames.InputResolution, config.Vision.ImageSize), (OpenAiNames.ContextLength, text.ContextLength),
+                (OpenAiNames.InputResolution, config.Image.ImageSize), (OpenAiNames.ContextLength, text.ContextLength),
                 (OpenAiNames.VocabularySize, text.VocabularySize),
             ]
             : [];
 
+    /// <summary>The I64 buffers that PyTorch's batch normalisations expect.</summary>
+    private static List<(string Name, long Value)> CountersOf(ClipConfig config, IReadOnlyDictionary<string, long>? counters) =>
+        [.. OpenAiNames.Counters(ParameterTable.Vision(config)).Select(name => (name, counters?.GetValueOrDefault(name) ?? 0))];
+
     private static Dictionary<string, string> Describe(
-        ClipConfig config, PreprocessConfig preprocess, SafetensorsType type, IReadOnlyDictionary<string, string>? metadata) =>
-        new(metadata ?? new Dictionary<string, string>(), StringComparer.Ordinal)
+        ClipConfig config, PreprocessConfig preprocess, SafetensorsType type, IReadOnlyDictionary<string, string>? metadata)
+    {
+        Dictionary<string, string> texts = new(metadata ?? new Dictionary<string, string>(), StringComparer.Ordinal)
         {
             // transformers refuses files that do not name a framework.
             ["format"] = "pt",
             [ClipCheckpoint.ActivationKey] = HuggingFaceConfig.Name(config.Activation),
-            [ClipCheckpoint.ConfigKey] = Encoding.UTF8.GetString(HuggingFaceConfig.WriteConfig(config, TorchName(type), indented: false)),
-            [ClipCheckpoint.PreprocessKey] = Encoding.UTF8.GetString(HuggingFaceConfig.WritePreprocess(preprocess, indented: false)),
         };
+        if (config.Image is ResNetConfig)
+        {
+            texts[ClipCheckpoint.OpenClipKey] = Encoding.UTF8.GetString(OpenClipConfig.Write(config, preprocess, indented: false));
+            return texts;
+        }
+        texts[ClipCheckpoint.ConfigKey] = Encoding.UTF8.GetString(HuggingFaceConfig.WriteConfig(config, TorchName(type), indented: false));
+        texts[ClipCheckpoint.PreprocessKey] = Encoding.UTF8.GetString(HuggingFaceConfig.WritePreprocess(preprocess, indented: false));
+        return texts;
+    }
 
     private static string TorchName(SafetensorsType type) => type switch
     {
@@ -173,7 +204,11 @@ public static class CheckpointWriter
         if (File.Exists(target)) throw new InputException($"{directory}: is a file; name a directory to be created");
         if (!Directory.Exists(target) || !Directory.EnumerateFileSystemEntries(target).Any()) return;
         if (!overwrite) throw new InputException($"{directory}: exists already; name another directory or ask for it to be overwritten");
-        string[] ours = [ClipCheckpoint.WeightsFile, ClipCheckpoint.ConfigFile, ClipCheckpoint.PreprocessFile, .. TokenizerFiles];
+        string[] ours =
+        [
+            ClipCheckpoint.WeightsFile, ClipCheckpoint.ConfigFile, ClipCheckpoint.PreprocessFile, ClipCheckpoint.OpenClipWeightsFile, OpenClipConfig.FileName,
+            .. TokenizerFiles,
+        ];
         IEnumerable<string> present = Directory.EnumerateFileSystemEntries(target).Select(entry => Path.GetFileName(entry));
         string? other = present.FirstOrDefault(name => !ours.Contains(name));
         if (other is not null)

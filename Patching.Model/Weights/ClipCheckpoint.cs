@@ -22,6 +22,9 @@ public sealed class ClipCheckpoint : IDisposable
     /// <summary>Metadata key: the architecture, as a compact config.json.</summary>
     public const string ConfigKey = "clip_config";
 
+    /// <summary>Metadata key: the architecture and preprocessing of a ResNet, as a compact open_clip_config.json.</summary>
+    public const string OpenClipKey = "open_clip_config";
+
     /// <summary>Metadata key: the preprocessing, as a compact preprocessor_config.json.</summary>
     public const string PreprocessKey = "clip_preprocess";
 
@@ -34,11 +37,12 @@ public sealed class ClipCheckpoint : IDisposable
     /// <summary>What a model directory may hold, the best first: Hugging Face's and open_clip's names.</summary>
     private static readonly ImmutableArray<string> WeightsFiles =
     [
-        WeightsFile, "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "open_clip_model.safetensors",
+        WeightsFile, "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", OpenClipWeightsFile,
         "open_clip_pytorch_model.bin",
     ];
 
     internal const string ConfigFile = "config.json";
+    internal const string OpenClipWeightsFile = "open_clip_model.safetensors";
     private const string OpenClipPrefix = "open_clip_";
     internal const string PreprocessFile = "preprocessor_config.json";
     internal const string VocabularyFile = "vocab.json";
@@ -56,8 +60,9 @@ public sealed class ClipCheckpoint : IDisposable
         Config = FindConfig(path, file, Naming, activation);
         TensorCheck.Require(file, Naming, ParameterTable.All(Config));
         Preprocess = OpenClipFile(path, file) is { } openClip
-            ? OpenClipConfig.ReadPreprocess(openClip, Config.Vision.ImageSize)
-            : ReadPreprocess(file, Sidecar(path, file, Naming, PreprocessFile), Config.Vision.ImageSize);
+            ? OpenClipConfig.ReadPreprocess(openClip, Config.Image.ImageSize)
+            : ReadPreprocess(file, Sidecar(path, file, Naming, PreprocessFile), Config.Image.ImageSize);
+        Counters = file.Tensors.Values.Where(IsCounter).ToDictionary(entry => entry.Name, entry => file.ReadInt64Scalar(entry.Name), StringComparer.Ordinal);
         bool hasTokenizer = File.Exists(System.IO.Path.Combine(folder, VocabularyFile))
             && File.Exists(System.IO.Path.Combine(folder, MergesFile));
         TokenizerDirectory = hasTokenizer ? folder : null;
@@ -90,6 +95,9 @@ public sealed class ClipCheckpoint : IDisposable
 
     /// <summary>What the file holds besides and what was renamed, a sentence each.</summary>
     public ImmutableArray<string> Notes => _file.Notes;
+
+    /// <summary>How many training steps each batch normalisation has seen. Nothing computes with these numbers, so nothing changes or interpolates them either.</summary>
+    public IReadOnlyDictionary<string, long> Counters { get; }
 
     /// <summary>The texts in the file's header.</summary>
     public IReadOnlyDictionary<string, string> Metadata => _file.Metadata;
@@ -168,12 +176,18 @@ public sealed class ClipCheckpoint : IDisposable
 
     private void ReadTransposed(StoredTensor stored, Span<float> destination)
     {
-        int rows = stored.Shape[0], columns = stored.Shape[1];
-        float[] row = new float[columns];
-        for (int r = 0; r < rows; r++)
+        (int matrices, int rows, int columns) = stored.Matrices;
+        // A convolution's are small: one at a time. A projection is read row by row.
+        int rowsAtOnce = matrices > 1 ? rows : 1;
+        float[] buffer = new float[rowsAtOnce * columns];
+        for (int matrix = 0; matrix < matrices; matrix++)
         {
-            _file.ReadFloat32(stored.Name, (long)r * columns, row);
-            for (int c = 0; c < columns; c++) destination[c * rows + r] = row[c];
+            Span<float> target = destination.Slice(matrix * rows * columns, rows * columns);
+            for (int first = 0; first < rows; first += rowsAtOnce)
+            {
+                _file.ReadFloat32(stored.Name, ((long)matrix * rows + first) * columns, buffer);
+                for (int i = 0; i < buffer.Length; i++) target[i % columns * rows + first + i / columns] = buffer[i];
+            }
         }
     }
 
@@ -218,11 +232,18 @@ public sealed class ClipCheckpoint : IDisposable
             ClipConfig described = HuggingFaceConfig.ParseConfig($"{file.Path} (metadata {ConfigKey})", Encoding.UTF8.GetBytes(json));
             return WithActivation(described, activation);
         }
+        if (file.Metadata.TryGetValue(OpenClipKey, out json))
+        {
+            ClipConfig described = OpenClipConfig.ParseModel($"{file.Path} (metadata {OpenClipKey})", Encoding.UTF8.GetBytes(json));
+            return WithActivation(described, activation);
+        }
         if (naming == CheckpointNaming.HuggingFace)
             throw new InputException(
                 $"{configFile}: there is no such file; weights with Hugging Face names need the config.json of their model beside them");
         return OpenAiArchitecture.Infer(file, activation);
     }
+
+    private static bool IsCounter(TensorEntry entry) => entry is { DType: SafetensorsType.I64, Elements: 1 } && OpenAiNames.IsCounter(entry.Name);
 
     private static ClipConfig WithActivation(ClipConfig config, ActivationKind? activation) =>
         activation is { } stated ? config with { Activation = stated } : config;
@@ -240,6 +261,10 @@ public sealed class ClipCheckpoint : IDisposable
         {
             source = $"{file.Path} (metadata {PreprocessKey})";
             preprocess = HuggingFaceConfig.ParsePreprocess(source, Encoding.UTF8.GetBytes(json));
+        }
+        else if (file.Metadata.TryGetValue(OpenClipKey, out json))
+        {
+            preprocess = OpenClipConfig.ParsePreprocess($"{file.Path} (metadata {OpenClipKey})", Encoding.UTF8.GetBytes(json), imageSize);
         }
         if (preprocess.Size != imageSize)
             throw new InputException($"{source}: prepares images of {preprocess.Size} pixels, but the model needs {imageSize}");

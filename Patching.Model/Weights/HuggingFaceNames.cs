@@ -51,7 +51,7 @@ public static class HuggingFaceNames
         string block = $"{(start == Blocks.Length ? "text_model" : "vision_model")}.encoder.layers.{spec.Name[start..afterIndex]}";
         string leaf = spec.Name[(afterIndex + 1)..];
         if (leaf is "attn.in_proj_weight" or "attn.in_proj_bias")
-            return Thirds(spec, $"{block}.self_attn", leaf == "attn.in_proj_weight" ? "weight" : "bias");
+            return StoredTensor.Thirds(spec, $"{block}.self_attn", leaf == "attn.in_proj_weight" ? "weight" : "bias");
         int beforeKind = leaf.LastIndexOf('.');
         return [StoredTensor.Whole($"{block}.{Layers[leaf[..beforeKind]]}{leaf[beforeKind..]}", spec)];
     }
@@ -61,14 +61,4 @@ public static class HuggingFaceNames
 
     /// <summary>Whether a name occurs only in this convention.</summary>
     public static bool IsTypical(string name) => name.StartsWith("vision_model.", StringComparison.Ordinal);
-
-    private static ImmutableArray<StoredTensor> Thirds(ParameterSpec spec, string attention, string kind)
-    {
-        ImmutableArray<int> shape = spec.Shape.SetItem(0, spec.Shape[0] / 3);
-        int third = spec.Length / 3;
-        return [
-            new($"{attention}.q_proj.{kind}", shape, 0, false),
-            new($"{attention}.k_proj.{kind}", shape, third, false),
-            new($"{attention}.v_proj.{kind}", shape, 2 * third, false)];
-    }
 }

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Globalization;
 using Patching.Kernels;
 using Patching.Model.Clip;
@@ -6,7 +7,7 @@ namespace Patching.Model.Weights;
 
 /// <summary>
 /// Infers the architecture of an OpenAI-named checkpoint from the shapes of its tensors, by the rules of the original's <c>build_model</c>:
-/// heads are width / 64, layers are counted, the image size is grid * patch. The activation leaves no trace in the shapes.
+/// heads are width / 64, layers are counted, the image size is grid * patch, or grid * 32 for a ResNet. The activation leaves no trace in the shapes.
 /// </summary>
 internal static class OpenAiArchitecture
 {
@@ -14,6 +15,10 @@ internal static class OpenAiArchitecture
     private const int HeadSize = 64;
 
     private const int FirstWidthWithOtherHeads = 1280;
+
+    private const string FirstBottleneck = "visual.layer1.0.conv1.weight";
+    private const string AttentionPositions = "visual.attnpool.positional_embedding";
+    private const string AttentionOutput = "visual.attnpool.c_proj.weight";
 
     /// <summary>The architecture of the file's tensors.</summary>
     /// <param name="file">A file with OpenAI's names.</param>
@@ -24,25 +29,43 @@ internal static class OpenAiArchitecture
     /// </exception>
     public static ClipConfig Infer(TensorFile file, ActivationKind? activation)
     {
-        if (file.Tensors.ContainsKey("visual.layer1.0.conv1.weight"))
-            throw new InputException($"{file.Path}: holds a ResNet image tower (RN50 ...); only vision transformers (ViT-*) can be used");
-        bool hasText = file.Tensors.Keys.Any(OpenAiNames.IsText);
-        RequireShapes(file, hasText);
-        int[] conv = Shape(file, "visual.conv1.weight"), projection = Shape(file, "visual.proj");
-        int[] position = Shape(file, "visual.positional_embedding");
-        int grid = (int)Math.Round(Math.Sqrt(Math.Max(position[0] - 1, 0)));
-        if (grid < 1 || grid * grid + 1 != position[0])
-            throw new InputException(
-                $"{file.Path}: visual.positional_embedding has {position[0]} rows; expected a square number of patches plus 1");
-        var vision = new VisionConfig(
-            ImageSize: Product(file, grid, conv[3]), conv[3], Width: conv[0], Layers(file, "visual.transformer.resblocks."),
-            ImageHeads(file, conv[0]), MlpWidth: Shape(file, "visual.transformer.resblocks.0.mlp.c_fc.weight")[0]);
+        bool resNet = file.Tensors.ContainsKey(FirstBottleneck), hasText = file.Tensors.Keys.Any(OpenAiNames.IsText);
+        RequireShapes(file, resNet, hasText);
+        int embedding = resNet ? Shape(file, AttentionOutput)[0] : Shape(file, "visual.proj")[1];
+        // Without a text tower a ResNet has no MLP, so that its activation is no question.
+        bool needsActivation = hasText || !resNet;
         var config = new ClipConfig(
-            projection[1], vision, hasText ? InferText(file) : null, activation ?? FindActivation(file),
-            ClipConfig.DefaultLayerNormEpsilon);
+            embedding, resNet ? InferResNet(file) : InferTransformer(file), hasText ? InferText(file) : null,
+            activation ?? (needsActivation ? FindActivation(file) : ActivationKind.QuickGelu), ClipConfig.DefaultLayerNormEpsilon);
         config.Check(file.Path);
         CheckScalars(file, config);
         return config;
+    }
+
+    private static VisionConfig InferTransformer(TensorFile file)
+    {
+        int[] conv = Shape(file, "visual.conv1.weight");
+        int grid = Grid(file, "visual.positional_embedding");
+        return new VisionConfig(
+            ImageSize: Product(file, grid, conv[3]), conv[3], Width: conv[0], Layers(file, "visual.transformer.resblocks."),
+            ImageHeads(file, conv[0]), MlpWidth: Shape(file, "visual.transformer.resblocks.0.mlp.c_fc.weight")[0]);
+    }
+
+    private static ResNetConfig InferResNet(TensorFile file)
+    {
+        int width = Shape(file, FirstBottleneck)[0];
+        ImmutableArray<int> blocks = [.. Enumerable.Range(1, ResNetConfig.Stages).Select(stage => Layers(file, $"visual.layer{stage}."))];
+        int imageSize = Product(file, Grid(file, AttentionPositions), ResNetConfig.Reduction);
+        return new ResNetConfig(imageSize, blocks, width, Heads: Math.Max(1, width / (ResNetConfig.HeadSize / ResNetConfig.Reduction)));
+    }
+
+    /// <summary>Patches or pixels along one side of the image, from the number of positions.</summary>
+    private static int Grid(TensorFile file, string positions)
+    {
+        int rows = Shape(file, positions)[0], grid = (int)Math.Round(Math.Sqrt(Math.Max(rows - 1, 0)));
+        return grid >= 1 && grid * grid + 1 == rows
+            ? grid
+            : throw new InputException($"{file.Path}: {positions} has {rows} rows; expected a square number of patches plus 1");
     }
 
     private static ActivationKind FindActivation(TensorFile file)
@@ -67,13 +90,15 @@ internal static class OpenAiArchitecture
             MlpWidth: Shape(file, "transformer.resblocks.0.mlp.c_fc.weight")[0], TextPooling.ArgMaxId, EndOfTextId: tokens[0] - 1);
     }
 
-    private static void RequireShapes(TensorFile file, bool hasText)
+    private static void RequireShapes(TensorFile file, bool resNet, bool hasText)
     {
-        List<(string Name, int Rank)> needed =
-        [
-            ("visual.conv1.weight", 4), ("visual.positional_embedding", 2), ("visual.proj", 2),
-            ("visual.transformer.resblocks.0.mlp.c_fc.weight", 2),
-        ];
+        List<(string Name, int Rank)> needed = resNet
+            ? [(FirstBottleneck, 4), (AttentionPositions, 2), (AttentionOutput, 2)]
+            :
+            [
+                ("visual.conv1.weight", 4), ("visual.positional_embedding", 2), ("visual.proj", 2),
+                ("visual.transformer.resblocks.0.mlp.c_fc.weight", 2),
+            ];
         if (hasText)
             needed.AddRange([("token_embedding.weight", 2), ("positional_embedding", 2), ("transformer.resblocks.0.mlp.c_fc.weight", 2)]);
         string[] problems = [.. needed.Select(tensor => Problem(file, tensor.Name, tensor.Rank)).OfType<string>()];
@@ -129,7 +154,7 @@ internal static class OpenAiArchitecture
 
     private static void CheckScalars(TensorFile file, ClipConfig config)
     {
-        CheckScalar(file, OpenAiNames.InputResolution, config.Vision.ImageSize);
+        CheckScalar(file, OpenAiNames.InputResolution, config.Image.ImageSize);
         if (config.Text is not { } text) return;
         CheckScalar(file, OpenAiNames.ContextLength, text.ContextLength);
         CheckScalar(file, OpenAiNames.VocabularySize, text.VocabularySize);

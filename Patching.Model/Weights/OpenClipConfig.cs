@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Text.Json;
 using Patching.Kernels;
 using Patching.Model.Clip;
 using Patching.Model.Images;
@@ -6,7 +7,7 @@ using Patching.Model.Images;
 namespace Patching.Model.Weights;
 
 /// <summary>
-/// Reads <c>open_clip_config.json</c>, which lies beside open_clip's weights: architecture and activation in <c>model_cfg</c>, normalisation
+/// Reads and writes <c>open_clip_config.json</c>, which lies beside open_clip's weights: architecture and activation in <c>model_cfg</c>, normalisation
 /// in <c>preprocess_cfg</c>. Absent members mean the defaults of open_clip's <c>CLIPVisionCfg</c> and <c>CLIPTextCfg</c>; a member that asks
 /// for something this program's towers do not compute is refused by name.
 /// </summary>
@@ -33,24 +34,84 @@ internal static class OpenClipConfig
 
     /// <summary>The architecture.</summary>
     /// <exception cref="InputException">The file cannot be read, or describes something else than CLIP's two transformers.</exception>
-    public static ClipConfig ReadModel(string path)
+    public static ClipConfig ReadModel(string path) => Model(JsonMembers.ReadFile(path));
+
+    /// <summary>Reads the same JSON from memory; <paramref name="source"/> begins the messages.</summary>
+    public static ClipConfig ParseModel(string source, ReadOnlyMemory<byte> utf8) => Model(JsonMembers.Parse(source, utf8));
+
+    /// <summary>What the image tower expects of its images.</summary>
+    /// <exception cref="InputException">The file cannot be read, or asks for another way of resizing.</exception>
+    public static PreprocessConfig ReadPreprocess(string path, int imageSize) => Preprocess(JsonMembers.ReadFile(path), imageSize);
+
+    /// <summary>Reads the same JSON from memory; <paramref name="source"/> begins the messages.</summary>
+    public static PreprocessConfig ParsePreprocess(string source, ReadOnlyMemory<byte> utf8, int imageSize) => Preprocess(JsonMembers.Parse(source, utf8), imageSize);
+
+    /// <summary>The content of the file for a model with a ResNet; the same bytes for the same arguments.</summary>
+    /// <param name="config">The architecture.</param>
+    /// <param name="preprocess">Size and normalisation.</param>
+    /// <param name="indented">One member per line and a final line break, or one compact line.</param>
+    public static byte[] Write(ClipConfig config, PreprocessConfig preprocess, bool indented = true) => HuggingFaceConfig.Write(indented, json =>
     {
-        JsonMembers model = JsonMembers.ReadFile(path).Object("model_cfg");
+        json.WriteStartObject("model_cfg");
+        json.WriteNumber("embed_dim", config.EmbeddingWidth);
+        json.WriteBoolean("quick_gelu", config.Activation == ActivationKind.QuickGelu);
+        WriteVision(json, (ResNetConfig)config.Image);
+        if (config.Text is { } text) WriteText(json, text);
+        json.WriteEndObject();
+        json.WriteStartObject("preprocess_cfg");
+        json.WriteNumber("size", preprocess.Size);
+        HuggingFaceConfig.WriteFloats(json, "mean", preprocess.Mean);
+        HuggingFaceConfig.WriteFloats(json, "std", preprocess.Std);
+        json.WriteString("interpolation", "bicubic");
+        json.WriteString("resize_mode", preprocess.Resize == ResizeMode.Squash ? "squash" : "shortest");
+        json.WriteEndObject();
+    });
+
+    private static void WriteVision(Utf8JsonWriter json, ResNetConfig vision)
+    {
+        json.WriteStartObject("vision_cfg");
+        json.WriteNumber("image_size", vision.ImageSize);
+        json.WriteStartArray("layers");
+        foreach (int blocks in vision.Blocks) json.WriteNumberValue(blocks);
+        json.WriteEndArray();
+        json.WriteNumber("width", vision.Width);
+        json.WriteNumber("head_width", vision.FeatureWidth / vision.Heads);
+        json.WriteNull("patch_size");
+        json.WriteEndObject();
+    }
+
+    private static void WriteText(Utf8JsonWriter json, TextConfig text)
+    {
+        json.WriteStartObject("text_cfg");
+        json.WriteNumber("context_length", text.ContextLength);
+        json.WriteNumber("vocab_size", text.VocabularySize);
+        json.WriteNumber("width", text.Width);
+        json.WriteNumber("heads", text.Heads);
+        json.WriteNumber("layers", text.Layers);
+        double ratio = (double)text.MlpWidth / text.Width;
+        // Readers round the product down.
+        json.WriteNumber("mlp_ratio", text.Width * ratio < text.MlpWidth ? Math.BitIncrement(ratio) : ratio);
+        json.WriteEndObject();
+    }
+
+    private static ClipConfig Model(JsonMembers root)
+    {
+        JsonMembers model = root.Object("model_cfg");
         foreach (string other in (string[])["multimodal_cfg", "audio_cfg", "init_logit_bias"])
             if (model.Has(other)) throw model.Wrong(other, "belongs to another kind of model; only CLIP's two transformers can be used");
         int embedding = model.Positive("embed_dim", 512);
         ActivationKind activation = model.Flag("quick_gelu", false) ? ActivationKind.QuickGelu : ActivationKind.Gelu;
-        ClipConfig config = new(
-            embedding, Vision(model.Object("vision_cfg")), Text(model.Object("text_cfg")), activation, ClipConfig.DefaultLayerNormEpsilon);
-        config.Check(path);
+        JsonMembers vision = model.Object("vision_cfg");
+        ImageTowerConfig image = vision.HasList("layers") ? ResNet(vision) : Vision(vision);
+        // A lone image tower, which only this program writes, has none.
+        TextConfig? text = model.Has("text_cfg") || image is VisionConfig ? Text(model.Object("text_cfg")) : null;
+        ClipConfig config = new(embedding, image, text, activation, ClipConfig.DefaultLayerNormEpsilon);
+        config.Check(root.Source);
         return config;
     }
 
-    /// <summary>What the image tower expects of its images.</summary>
-    /// <exception cref="InputException">The file cannot be read, or asks for another way of resizing.</exception>
-    public static PreprocessConfig ReadPreprocess(string path, int imageSize)
+    private static PreprocessConfig Preprocess(JsonMembers root, int imageSize)
     {
-        JsonMembers root = JsonMembers.ReadFile(path);
         if (!root.HasObject("preprocess_cfg")) return PreprocessConfig.Default(imageSize);
         JsonMembers preprocess = root.Object("preprocess_cfg");
         Require(preprocess, "interpolation", "bicubic");
@@ -60,6 +121,17 @@ internal static class OpenClipConfig
         ImmutableArray<float> std = preprocess.Floats("std", 3)?.ToImmutableArray() ?? PreprocessConfig.ClipStd;
         if (std.Any(value => value <= 0)) throw preprocess.Wrong("std", "must be positive");
         return new PreprocessConfig(imageSize, mean, std, mode == "squash" ? ResizeMode.Squash : ResizeMode.Shortest);
+    }
+
+    private static ResNetConfig ResNet(JsonMembers vision)
+    {
+        Refuse(vision, VisionFlags, VisionExtras);
+        int width = vision.Positive("width", 64), headWidth = vision.Positive("head_width", ResNetConfig.HeadSize);
+        // Before the product is formed, so that it cannot overflow.
+        ResNetConfig config = new(vision.Positive("image_size", 224), [.. vision.Integers("layers")], width, Heads: 1);
+        config.Check(vision.Source);
+        if (config.FeatureWidth % headWidth != 0) throw vision.Wrong("head_width", $"is {headWidth}, which does not divide the width {config.FeatureWidth}");
+        return config with { Heads = config.FeatureWidth / headWidth };
     }
 
     private static VisionConfig Vision(JsonMembers vision)

@@ -99,6 +99,19 @@ public sealed class SafetensorsWriter : IDisposable
         Append(_buffer.AsSpan(0, sizeof(long)));
     }
 
+    /// <summary>Appends bit patterns to the current U32 tensor.</summary>
+    public void WriteUInt32(ReadOnlySpan<uint> values)
+    {
+        while (!values.IsEmpty)
+        {
+            if (Current().DType != SafetensorsType.U32) throw new InvalidOperationException($"{Current().Name} is {Current().DType}");
+            int count = (int)Math.Min(Math.Min(values.Length, BufferElements), _left / sizeof(uint));
+            for (int i = 0; i < count; i++) BinaryPrimitives.WriteUInt32LittleEndian(_buffer.AsSpan(i * sizeof(uint)), values[i]);
+            Append(_buffer.AsSpan(0, count * sizeof(uint)));
+            values = values[count..];
+        }
+    }
+
     /// <summary>Flushes to the disk and gives the file its name. Every announced tensor must have been written.</summary>
     /// <exception cref="InputException">The file has come into being meanwhile and may not be replaced.</exception>
     public void Complete()

@@ -109,7 +109,7 @@ internal sealed partial class TinyWorld : IDisposable
     /// <summary>Writes a model directory like the tiny one with something changed.</summary>
     public static void WriteModel(string directory, ClipConfig config, int seed = 1, string? tokenizer = null) =>
         CheckpointWriter.Save(
-            directory, config, PreprocessConfig.Default(config.Vision.ImageSize), (spec, values) => Fill(spec, values, seed), tokenizerDirectory: tokenizer);
+            directory, config, PreprocessConfig.Default(config.Image.ImageSize), (spec, values) => Fill(spec, values, seed), tokenizerDirectory: tokenizer);
 
     /// <summary>The tiny architecture with another width of the image tower, or without text tower.</summary>
     public static ClipConfig MakeConfig(int visionWidth, bool withText = true) => new(
@@ -118,6 +118,9 @@ internal sealed partial class TinyWorld : IDisposable
             ? new TextConfig(ContextLength: 24, VocabularySize: 523, Width: 16, Layers: 1, Heads: 1, MlpWidth: 32, TextPooling.ArgMaxId, EndOfTextId: 522)
             : null,
         ActivationKind.QuickGelu, ClipConfig.DefaultLayerNormEpsilon);
+
+    /// <summary>The tiny architecture with a ResNet as image tower.</summary>
+    public static ClipConfig ResNetConfig { get; } = Config with { Image = new ResNetConfig(ImageSize: 32, Blocks: [1, 1, 1, 1], Width: 2, Heads: 1) };
 
     public void Dispose() => Directory.Delete(Root, recursive: true);
 
@@ -168,12 +171,13 @@ internal sealed partial class TinyWorld : IDisposable
         }
     }
 
-    // Uniform numbers of about the spread that training starts from in practice; LayerNorm gains near one.
+    // Uniform numbers of about the spread that training starts from in practice; gains and variances near one.
     private static void Fill(ParameterSpec spec, Span<float> values, int seed)
     {
         uint state = (uint)seed * 2654435761;
         foreach (char letter in spec.Name) state = state * 31 + letter;
-        bool gain = spec.Name.Contains("ln_", StringComparison.Ordinal) && spec.Name.EndsWith("weight", StringComparison.Ordinal);
+        bool norm = spec.Shape.Length == 1 && spec.Name.EndsWith("weight", StringComparison.Ordinal);
+        bool gain = norm || spec.Name.EndsWith("running_var", StringComparison.Ordinal);
         float spread = spec.Shape.Length < 2 ? 0.1f : 1 / MathF.Sqrt(spec.Length / spec.Shape[0]);
         for (int i = 0; i < values.Length; i++)
         {

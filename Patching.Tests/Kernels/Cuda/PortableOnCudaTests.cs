@@ -13,7 +13,7 @@ internal sealed class PortableOnCudaTests : CudaKernelTest
 
     private static IEnumerable<TestCaseData> Checks =>
         from check in GemmChecks.All(true).Concat(AttentionChecks.All(true)).Concat(LayerNormChecks.All(true)).Concat(ActivationChecks.All(true))
-            .Concat(EmbeddingChecks.All(true)).Concat(LossChecks.All(true)).Concat(OptimizerChecks.All(true))
+            .Concat(EmbeddingChecks.All(true)).Concat(LossChecks.All(true)).Concat(OptimizerChecks.All(true)).Concat(ResNetChecks.All(true))
         select new TestCaseData(check).SetArgDisplayNames(check.Kernel, check.Shape);
 
     [TestCaseSource(nameof(Checks))]

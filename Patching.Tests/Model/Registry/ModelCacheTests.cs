@@ -52,6 +52,7 @@ internal sealed class ModelCacheTests
     [TestCase("ViT-L-14-336px", "ViT-L/14@336px")]
     [TestCase("ViT-B-32/laion2b_s34b_b79k", "ViT-B-32:laion2b_s34b_b79k")]
     [TestCase("laion/CLIP-ViT-H-14-laion2B-s32B-b79K", "ViT-H-14:laion2b_s32b_b79k")]
+    [TestCase("rn50X64", "RN50x64")]
     [TestCase("ViT-Z/99", null)]
     [TestCase("openai", null)]
     [TestCase("", null)]

@@ -22,6 +22,7 @@ internal sealed class CheckpointFuzzTests
     [TestCase("pickle")]
     [TestCase("safetensors")]
     [TestCase("index")]
+    [TestCase("resnet")]
     public void Damage_is_refused_or_harmless(string kind)
     {
         using var folder = new TemporaryFolder();
@@ -48,6 +49,11 @@ internal sealed class CheckpointFuzzTests
 
     private static (string Path, string Damaged) Write(TemporaryFolder folder, string kind)
     {
+        if (kind == "resnet")
+        {
+            File.Copy(Repository.Fixture("resnet", "model.safetensors"), folder["f.safetensors"]);
+            return (folder["f.safetensors"], folder["f.safetensors"]);
+        }
         TinyModel.Save(folder["m"]);
         if (kind == "index") ShardedTensorFileTests.Split(folder["m"]);
         if (kind == "index") return (folder["m"], folder["m", "model.safetensors.index.json"]);
@@ -79,9 +85,9 @@ internal sealed class CheckpointFuzzTests
     private static byte[] Damage(byte[] good, Random random, string kind)
     {
         byte[] bad = [.. good];
-        ReadOnlySpan<byte> telling = kind is "safetensors" or "index" ? "{}[]\",:-019e\\/."u8 : "(.0123}])RbcehjKJMXqtu\x80\x81\x85\x86\x87\x8A\xFF\x00\x7F"u8;
+        ReadOnlySpan<byte> telling = kind is "safetensors" or "index" or "resnet" ? "{}[]\",:-019e\\/."u8 : "(.0123}])RbcehjKJMXqtu\x80\x81\x85\x86\x87\x8A\xFF\x00\x7F"u8;
         // Most of a safetensors file is values; the header is at its beginning.
-        int reach = kind == "safetensors" ? Math.Min(bad.Length, 4000) : bad.Length;
+        int reach = kind is "safetensors" or "resnet" ? Math.Min(bad.Length, 4000) : bad.Length;
         for (int i = random.Next(1, 6); i > 0; i--)
             bad[random.Next(reach)] = random.Next(3) == 0 ? telling[random.Next(telling.Length)] : (byte)random.Next(256);
         int start = random.Next(reach), length = random.Next(1, 60);

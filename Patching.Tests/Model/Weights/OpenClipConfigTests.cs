@@ -25,6 +25,13 @@ internal sealed class OpenClipConfigTests
          "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.5, 1], "resize_mode": "squash"}}
         """;
 
+    // As open_clip describes OpenAI's RN50.
+    private const string ResNet50 = """
+        {"model_cfg": {"embed_dim": 1024, "quick_gelu": true,
+          "vision_cfg": {"image_size": 224, "layers": [3, 4, 6, 3], "width": 64, "patch_size": null},
+          "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12}}}
+        """;
+
     private TemporaryFolder folder = null!;
 
     [SetUp]
@@ -65,7 +72,7 @@ internal sealed class OpenClipConfigTests
     [Test]
     public void WideTowersWithoutAConfigAreRefused()
     {
-        ClipConfig wide = TinyModel.Config with { Vision = new VisionConfig(8, 4, 1280, 1, 20, 16), Text = null };
+        ClipConfig wide = TinyModel.Config with { Image = new VisionConfig(8, 4, 1280, 1, 20, 16), Text = null };
         CheckpointWriter.SaveFile(folder["plain.safetensors"], wide, TinyModel.Preprocess, TinyModel.Fill);
         Strip(folder["plain.safetensors"], folder["wide.safetensors"]);
         Assert.That(() => ClipCheckpoint.Open(folder["wide.safetensors"], ActivationKind.Gelu),
@@ -77,7 +84,7 @@ internal sealed class OpenClipConfigTests
     [TestCase("\"image_size\"", "\"timm_model_name\": \"resnet\", \"image_size\"", "timm_model_name")]
     [TestCase("\"image_size\"", "\"no_ln_pre\": true, \"image_size\"", "no_ln_pre")]
     [TestCase("\"image_size\"", "\"pool_type\": \"avg\", \"image_size\"", "pool_type")]
-    [TestCase("\"layers\": 32", "\"layers\": [3, 4, 6, 3]", "layers")]
+    [TestCase("\"layers\": 32", "\"layers\": [3, 4, 6, 3]", "width")]
     [TestCase("\"context_length\"", "\"hf_model_name\": \"roberta\", \"context_length\"", "hf_model_name")]
     [TestCase("\"context_length\"", "\"no_causal_mask\": true, \"context_length\"", "no_causal_mask")]
     [TestCase("\"embed_dim\"", "\"multimodal_cfg\": {}, \"embed_dim\"", "multimodal_cfg")]
@@ -87,6 +94,39 @@ internal sealed class OpenClipConfigTests
     public void WhatTheTowersDoNotComputeIsRefusedByName(string what, string with, string named)
     {
         File.WriteAllText(folder["c.json"], Huge.Replace(what, with));
+        Assert.That(() => OpenClipConfig.ReadModel(folder["c.json"]),
+            Throws.InstanceOf<InputException>().With.Message.StartsWith(folder["c.json"]).And.Message.Contains(named));
+    }
+
+    [Test]
+    public void AListOfLayersIsAResNet()
+    {
+        File.WriteAllText(folder["c.json"], ResNet50);
+        ClipConfig config = OpenClipConfig.ReadModel(folder["c.json"]);
+        Assert.That(config.Image, Is.EqualTo(new ResNetConfig(224, [3, 4, 6, 3], 64, 32)));
+        Assert.That((config.EmbeddingWidth, config.Activation), Is.EqualTo((1024, ActivationKind.QuickGelu)));
+        File.WriteAllBytes(folder["d.json"], OpenClipConfig.Write(config, PreprocessConfig.Default(224)));
+        Assert.That(OpenClipConfig.ReadModel(folder["d.json"]), Is.EqualTo(config));
+        Assert.That(OpenClipConfig.ReadPreprocess(folder["d.json"], 224), Is.EqualTo(PreprocessConfig.Default(224)));
+        ClipConfig odd = config with { Text = config.Text! with { Width = 150, MlpWidth = 491, Heads = 2 } };
+        File.WriteAllBytes(folder["d.json"], OpenClipConfig.Write(odd, PreprocessConfig.Default(224)));
+        Assert.That(OpenClipConfig.ReadModel(folder["d.json"]), Is.EqualTo(odd), "a ratio that no binary fraction is");
+    }
+
+    [TestCase("[3, 4, 6, 3]", "[3, 4, 6]", "layers")]
+    [TestCase("[3, 4, 6, 3]", "[3, 4, 6, 0]", "layers")]
+    [TestCase("[3, 4, 6, 3]", "[3, 4, 6, 1000000]", "layers")]
+    [TestCase("[3, 4, 6, 3]", "[3, 4, 6, \"3\"]", "layers")]
+    [TestCase("[3, 4, 6, 3]", "[[3], 4, 6, 3]", "layers")]
+    [TestCase("\"image_size\": 224", "\"image_size\": 230", "multiple of 32")]
+    [TestCase("\"image_size\": 224", "\"image_size\": 2147483646", "image_size")]
+    [TestCase("\"width\": 64", "\"width\": 63", "even")]
+    [TestCase("\"width\": 64", "\"width\": 2147483646", "width")]
+    [TestCase("\"width\": 64", "\"width\": 64, \"head_width\": 2047", "head_width")]
+    [TestCase("\"width\": 64", "\"width\": 64, \"timm_model_name\": \"resnet50\"", "timm_model_name")]
+    public void ImpossibleResNetsAreRefusedByName(string what, string with, string named)
+    {
+        File.WriteAllText(folder["c.json"], ResNet50.Replace(what, with));
         Assert.That(() => OpenClipConfig.ReadModel(folder["c.json"]),
             Throws.InstanceOf<InputException>().With.Message.StartsWith(folder["c.json"]).And.Message.Contains(named));
     }

@@ -223,6 +223,69 @@ internal sealed class TorchFileTests
         });
     }
 
+    /// <summary>Files of <c>make_pytorch_files.py</c>.</summary>
+    [Test]
+    public void PyTorchs_TorchScript_archive_is_a_model()
+    {
+        using ClipCheckpoint checkpoint = ClipCheckpoint.Open(Repository.Fixture("pytorch", "script.pt"));
+        Assert.That(checkpoint.Container, Is.EqualTo("TorchScript archive (its code is ignored)"));
+        Assert.That(checkpoint.Tensors.Values.Select(tensor => tensor.DType).Distinct(), Is.EquivalentTo(new[] { SafetensorsType.F16, SafetensorsType.I64 }));
+        AssertIsTiny(checkpoint);
+    }
+
+    [TestCase("dtypes.pt")]
+    [TestCase("dtypes-old.pt")]
+    public void PyTorchs_element_types_are_read(string name)
+    {
+        using TensorFile file = TensorFile.Open(Repository.Fixture("pytorch", name));
+        Assert.That(
+            file.Tensors.Values.Select(tensor => $"{tensor.Name} {tensor.DType} {tensor.ShapeText}"),
+            Is.EquivalentTo(new[] { "f64 F64 [4]", "f32 F32 [4]", "f16 F16 [4]", "bf16 BF16 [4]", "i64 I64 [2]", "scalar F32 []", "empty F32 [0, 3]" }));
+        Assert.That(Values(file, "f64"), Is.EqualTo(new[] { 0, 1, -2.5f, 0.1f }));
+        foreach (string type in (string[])["f32", "f16", "bf16"]) Assert.That(Values(file, type), Is.EqualTo(new[] { 0, 1, -2.5f, 0.15625f }), type);
+        Assert.That(Values(file, "scalar"), Is.EqualTo(new[] { 4.5f }));
+    }
+
+    [TestCase("views.pt")]
+    [TestCase("views-old.pt")]
+    public void PyTorchs_views_are_read(string name)
+    {
+        using TensorFile file = TensorFile.Open(Repository.Fixture("pytorch", name));
+        Assert.Multiple(() =>
+        {
+            Assert.That(Values(file, "whole"), Is.EqualTo(Enumerable.Range(0, 24)));
+            Assert.That(Values(file, "transposed"), Is.EqualTo(new[] { 12, 16, 20, 13, 17, 21, 14, 18, 22, 15, 19, 23 }));
+            Assert.That(Values(file, "column"), Is.EqualTo(new[] { 2, 6, 10 }));
+            Assert.That(Values(file, "every_other"), Is.EqualTo(Enumerable.Range(0, 12).Select(i => 2 * i + 1)));
+            Assert.That(Values(file, "last"), Is.EqualTo(new[] { 23 }));
+            Assert.That(Values(file, "parameter"), Is.EqualTo(Enumerable.Range(0, 12)));
+        });
+    }
+
+    [TestCase("encoder.pt", "PyTorch archive")]
+    [TestCase("encoder-old.pt", "PyTorch stream (before 1.6)")]
+    [TestCase("encoder.pkl", "Python pickle")]
+    public void PyTorchs_whole_objects_are_read_as_far_as_the_tensors_go(string name, string container)
+    {
+        using TensorFile file = TensorFile.Open(Repository.Fixture("pytorch", name));
+        Assert.That(file.Container, Is.EqualTo(container));
+        Assert.That(file.Metadata["activation"], Is.EqualTo("quick_gelu"));
+        Assert.That(
+            file.Tensors.Values.Select(tensor => $"{tensor.Name} {tensor.DType}"),
+            Is.EquivalentTo(new[] { "visual.proj F32", "visual.norm.running_mean F32", "visual.norm.num_batches_tracked I64" }));
+        Assert.That(Values(file, "visual.proj"), Is.EqualTo(new[] { 0, 1, 2, 3, 4, 5 }));
+        Assert.That(Values(file, "visual.norm.running_mean"), Is.EqualTo(new[] { 3, 4 }));
+        Assert.That(file.ReadInt64Scalar("visual.norm.num_batches_tracked"), Is.EqualTo(7));
+    }
+
+    [Test]
+    public void PyTorchs_classification_head_is_two_tensors()
+    {
+        using TensorFile file = TensorFile.Open(Repository.Fixture("pytorch", "head.pt"));
+        Assert.That(file.Tensors.Keys, Is.EquivalentTo(new[] { "weight", "bias" }));
+        Assert.That(Values(file, "weight"), Is.EqualTo(new[] { 0, 1, 2, 3, 4, 5 }));
+    }
+
     private static void AssertIsTiny(ClipCheckpoint checkpoint)
     {
         Assert.That(checkpoint.Config, Is.EqualTo(TinyModel.Config));
