@@ -124,7 +124,7 @@ internal sealed class GemmCudaTests : CudaKernelTest
         Device.ResidentGroups = groups;
         Forward([200, 136, 264], tile, new Parts(Bias: true, ActivationKind.Gelu, Save: true, Residual: true, Rounded: true));
         BackwardInput([140, 264, 72], tile, rounded: false, accumulate: true, null);
-        BackwardWeight(72, 264, 140, tile, hasBias: true, hasWorkspace: false);
+        BackwardWeight(72, 264, 136, tile, hasBias: true, hasWorkspace: false);
         if (Driver is not null) Assert.That(Launches.Select(launch => launch.Grid.X), Has.All.EqualTo(groups));
     }
 
