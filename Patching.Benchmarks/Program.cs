@@ -2,6 +2,7 @@ using System.Reflection;
 using BenchmarkDotNet.Running;
 using Patching.Benchmarks.EndToEnd;
 using Patching.Benchmarks.Gpu;
+using Patching.Benchmarks.Images;
 using Patching.Benchmarks.Kernels;
 
 namespace Patching.Benchmarks;
@@ -15,6 +16,7 @@ internal static class Program
           gemm [rounds]                         every linear layer of real models as % of peak, one table
           host [options]                        inference and fine-tuning on the processor, against peers when built with -p:Peers=true
           load [rounds]                         from a checkpoint on disk to the device, beside a plain read of the file
+          data [options]                        from image files to batches, beside Pillow and torchvision
           alphas FOLDER [rounds] [images]       eleven alphas on image files in one pass, beside one after the other
           merge [rounds]                        interpolating and merging checkpoints, beside a plain copy of a file
           gpu [options]                         kernels, accuracy and the whole engine on a GPU, beside PyTorch
@@ -34,6 +36,8 @@ internal static class Program
                 return HostCommand.Run(rest);
             case "load":
                 return LoadCommand.Run(rest);
+            case "data":
+                return DataCommand.Run(rest);
             case "alphas":
                 return AlphaCommand.Run(rest);
             case "merge":
@@ -47,6 +51,7 @@ internal static class Program
             default:
                 Console.Error.WriteLine(Usage);
                 Console.Error.WriteLine(HostOptions.Usage);
+                Console.Error.WriteLine(DataOptions.Usage);
                 Console.Error.WriteLine(GpuOptions.Usage);
                 return 2;
         }

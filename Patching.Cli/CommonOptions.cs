@@ -34,9 +34,9 @@ internal static class CommonOptions
 
     public static Option<int> Threads { get; } = Number("--threads", "Threads that compute on the CPU; 0 is all cores.", 0);
 
-    public static Option<string> TrainDataset { get; } = new("--train-dataset") { Description = "Patching task: a data set's name or folder:PATH.", Required = true };
+    public static Option<string> TrainDataset { get; } = new("--train-dataset") { Description = "Patching task: a data set's name (patching data list), folder:PATH, csv:FILE, typographic:PATH or manifest:FILE.", Required = true };
 
-    public static Option<string?> EvalDatasets { get; } = new("--eval-datasets") { Description = "Data sets to evaluate, separated by commas." };
+    public static Option<string?> EvalDatasets { get; } = new("--eval-datasets") { Description = "Data sets to evaluate, separated by commas; named as for --train-dataset." };
 
     public static Option<string> DataLocation { get; } = new("--data-location")
     {
@@ -105,6 +105,18 @@ internal static class CommonOptions
     public static Option<int> Workers { get; } = Number("--workers", "Threads that decode images.", Environment.ProcessorCount);
 
     public static Option<bool> SkipBadImages { get; } = new("--skip-bad-images") { Description = "Leave out images that cannot be read, and count them." };
+
+    public static Option<int?> Shots { get; } = new("--shots")
+    {
+        Description = "Train on so many images of every class, chosen by --seed; on all if not given.",
+        CustomParser = result => Parse<int>("--shots", result.Tokens[0].Value, result),
+    };
+
+    public static Option<bool> Balanced { get; } = new("--balanced") { Description = "Train on every class equally often, whatever its number of images." };
+
+    public static Option<string?> Cache { get; } = NotEmpty(new Option<string?>("--cache") { Description = "Folder that keeps decoded images, so that later passes and runs decode nothing." });
+
+    public static Option<bool> ReducedJpeg { get; } = new("--reduced-jpeg") { Description = "Decode large JPEGs at a fraction of their size: faster, not to the bit what Pillow gives." };
 
     public static Option<bool> Overwrite { get; } = new("--overwrite") { Description = "Replace what a run with other settings left in --save." };
 

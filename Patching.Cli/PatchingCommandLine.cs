@@ -56,6 +56,7 @@ internal static class PatchingCommandLine
             ClassifyCommand.Create(),
             InfoCommand.Create(),
             ModelsCommand.Create(),
+            DataCommand.Create(),
             ConvertCommand.Create(),
             VerifyCommand.Create(),
             SelftestCommand.Create(),

@@ -4,7 +4,6 @@ using Patching.Kernels;
 using Patching.Model.Clip;
 using Patching.Model.Data;
 using Patching.Model.Evaluation;
-using Patching.Model.Images;
 using Patching.Model.Pipeline;
 using Patching.Model.Weights;
 
@@ -38,7 +37,7 @@ internal static class AlphaCommand
         Console.WriteLine("|---|---:|---:|---:|---:|---:|");
         VisionConfig small = new(ImageSize: 28, PatchSize: 7, Width: 128, Layers: 4, Heads: 2, MlpWidth: 512);
         Measure(device, new BenchmarkModel("small (28 px, width 128, 4 layers)", new ClipConfig(64, small, null, ActivationKind.QuickGelu, ClipConfig.DefaultLayerNormEpsilon)), dataset, rounds);
-        Measure(device, BenchmarkModel.Named("ViT-B/32"), new FirstImages(dataset, images), 1);
+        Measure(device, BenchmarkModel.Named("ViT-B/32"), new SubsetDataset(dataset.Name, dataset, [.. Enumerable.Range(0, Math.Min(images, dataset.Count))]), 1);
         return 0;
     }
 
@@ -100,16 +99,5 @@ internal static class AlphaCommand
         Stopwatch watch = Stopwatch.StartNew();
         action();
         return watch.Elapsed.TotalSeconds;
-    }
-
-    private sealed class FirstImages(ImageDataset whole, int count) : ImageDataset(whole.Name, whole.ClassNames)
-    {
-        public override int Count => Math.Min(count, whole.Count);
-
-        public override int Label(int index) => whole.Label(index);
-
-        public override RgbImage Load(int index) => whole.Load(index);
-
-        public override string Describe(int index) => whole.Describe(index);
     }
 }

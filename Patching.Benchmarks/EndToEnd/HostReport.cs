@@ -92,7 +92,8 @@ internal sealed class HostReport(HostOptions options)
         return F($"{string.Join(", ", names)}; {bits}-bit vectors");
     }
 
-    private static string Processor()
+    /// <summary>The processor in words.</summary>
+    public static string Processor()
     {
         if (!File.Exists("/proc/cpuinfo")) return RuntimeInformation.ProcessArchitecture.ToString();
         string[] lines = File.ReadAllLines("/proc/cpuinfo");

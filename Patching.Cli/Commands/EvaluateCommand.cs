@@ -15,7 +15,7 @@ internal static class EvaluateCommand
         Command command = new("evaluate", "Evaluates a model with zero-shot heads built from class names.")
         {
             CommonOptions.Model, CommonOptions.EvalDatasets, CommonOptions.DataLocation, CommonOptions.BatchSize, CommonOptions.ResultsDb, CommonOptions.ExpName,
-            CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device,
+            CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Cache, CommonOptions.ReducedJpeg, CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device,
             CommonOptions.Precision, CommonOptions.Threads,
         };
         command.SetAction((parsed, cancellation) => Task.FromResult(Run(parsed, cancellation)));
@@ -38,6 +38,8 @@ internal static class EvaluateCommand
             Precision = CommonOptions.PrecisionOf(parsed),
             Workers = parsed.GetValue(CommonOptions.Workers),
             SkipBadImages = parsed.GetValue(CommonOptions.SkipBadImages),
+            Cache = parsed.GetValue(CommonOptions.Cache),
+            ReducedJpeg = parsed.GetValue(CommonOptions.ReducedJpeg),
             Command = CommonOptions.AsTyped(parsed),
         };
         if (settings.EvalDatasets.Count == 0) throw new InputException("--eval-datasets: name at least one data set");

@@ -19,7 +19,8 @@ internal static class ModelsCommand
     private static readonly Argument<string[]> Wanted =
         new("name") { Description = "Models as models list names them.", Arity = ArgumentArity.OneOrMore };
 
-    private static readonly Option<Uri?> Mirror = new("--mirror")
+    /// <summary>Where to fetch from instead of the publisher's server.</summary>
+    public static readonly Option<Uri?> Mirror = new("--mirror")
     {
         Description = "Server to ask instead of the publisher's, as http(s)://HOST[:PORT]; the paths are the same, and so are the hashes.",
         CustomParser = result =>

@@ -31,7 +31,8 @@ internal static class PatchCommand
         [
             CommonOptions.Epochs, CommonOptions.LearningRate, CommonOptions.WeightDecay, CommonOptions.LabelSmoothing, CommonOptions.BatchSize,
             CommonOptions.WarmupLength, CommonOptions.ClipNorm, CommonOptions.Seed, CommonOptions.Save, CommonOptions.EvalEveryEpoch, CommonOptions.ExpName,
-            CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Overwrite, CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device,
+            CommonOptions.Shots, CommonOptions.Balanced, CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Cache,
+            CommonOptions.ReducedJpeg, CommonOptions.Overwrite, CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device,
             CommonOptions.Precision, CommonOptions.Threads, CommonOptions.BatchNorm,
         ];
         foreach (Option option in options) command.Options.Add(option);
@@ -61,6 +62,10 @@ internal static class PatchCommand
         BatchNorm = CommonOptions.BatchNormOf(parsed),
         Workers = parsed.GetValue(CommonOptions.Workers),
         SkipBadImages = parsed.GetValue(CommonOptions.SkipBadImages),
+        Shots = parsed.GetValue(CommonOptions.Shots),
+        Balanced = parsed.GetValue(CommonOptions.Balanced),
+        Cache = parsed.GetValue(CommonOptions.Cache),
+        ReducedJpeg = parsed.GetValue(CommonOptions.ReducedJpeg),
         Overwrite = parsed.GetValue(CommonOptions.Overwrite),
         Command = CommonOptions.AsTyped(parsed),
     };

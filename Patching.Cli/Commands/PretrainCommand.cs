@@ -44,7 +44,7 @@ internal static class PretrainCommand
         {
             Model, CommonOptions.Tokenizer, TrainDataset, CommonOptions.DataLocation, Save, CommonOptions.Epochs, BatchSize, MicroBatch, CommonOptions.LearningRate,
             WeightDecay, Warmup, CommonOptions.ClipNorm, CommonOptions.Seed, Vocabulary, ImageSize, PatchSize, Width, Layers, Heads, TextWidth, TextLayers, TextHeads,
-            ContextLength, Embedding, CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Overwrite, CommonOptions.Device, CommonOptions.Threads,
+            ContextLength, Embedding, CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Cache, CommonOptions.Overwrite, CommonOptions.Device, CommonOptions.Threads,
         };
         command.SetAction((parsed, cancellation) => Task.FromResult(Run(parsed, cancellation)));
         return command;
@@ -94,6 +94,7 @@ internal static class PretrainCommand
         Seed = parsed.GetValue(CommonOptions.Seed),
         Workers = parsed.GetValue(CommonOptions.Workers),
         SkipBadImages = parsed.GetValue(CommonOptions.SkipBadImages),
+        Cache = parsed.GetValue(CommonOptions.Cache),
         Overwrite = parsed.GetValue(CommonOptions.Overwrite),
         Command = CommonOptions.AsTyped(parsed),
     };

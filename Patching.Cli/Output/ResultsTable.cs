@@ -32,5 +32,6 @@ internal static class ResultsTable
 
     private static string Cell(ResultRecord record) =>
         string.Create(CultureInfo.InvariantCulture, $"{record.Top1 * 100:0.00} % ({record.Correct}/{record.Count})")
+        + (record.Misled is { } misled ? string.Create(CultureInfo.InvariantCulture, $", {misled} misled") : "")
         + (record.Skipped > 0 ? string.Create(CultureInfo.InvariantCulture, $", {record.Skipped} skipped") : "");
 }

@@ -1,6 +1,6 @@
 namespace Patching.Kernels;
 
-/// <summary>One product on the host: packs, hands out units of work, runs the tiles. Made per launch, used once.</summary>
+/// <summary>One product on the host: packs, hands out blocks of work, runs the tiles. Made per launch, used once.</summary>
 internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPlan plan, GemmPanels a, GemmPanels b, GemmOutput output)
 {
     // A tile of 14 x 32 sums in the first half, the addresses asked for ahead in the second.
@@ -10,9 +10,10 @@ internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPla
     private const long CachedFloats = 192 << 10;
 
     private readonly GemmPanels kept = plan.KeepsColumns ? b : a, shared = plan.KeepsColumns ? a : b;
+    private readonly long[] nextGroup = new long[plan.DividedBlocks];
     private float* strip;
     private long firstStripK;
-    private long nextUnit;
+    private long nextBlock;
 
     /// <summary>Receives the sums of A's rows over k (accumulates), or null.</summary>
     public float* RowSums { get; init; }
@@ -64,24 +65,36 @@ internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPla
 
     private void Multiply(int firstPart, int endPart)
     {
-        nextUnit = 0;
+        nextBlock = 0;
+        Array.Clear(nextGroup);
         threads.Run(member =>
         {
             Workspace workspace = new(threads, member, plan);
-            // Which thread computes a unit is left to chance, what it computes is not.
-            for (long unit; (unit = Interlocked.Increment(ref nextUnit) - 1) < plan.Units;)
+            // Which thread computes a block or a group is left to chance, what it computes is not.
+            for (long block; (block = Interlocked.Increment(ref nextBlock) - 1) < plan.WholeBlocks;)
+                MultiplyBlock(block, 0, plan.SharedPanels, firstPart, endPart, ref workspace);
+            // A thread begins with a divided block of its own, which it packs once, and then helps with the others'.
+            for (int i = 0; i < nextGroup.Length; i++)
             {
-                for (int part = firstPart; part < endPart; part++)
-                    MultiplyUnit(unit / plan.Groups, unit % plan.Groups, part, ref workspace);
+                int divided = (member + i) % nextGroup.Length;
+                for (long group; (group = Interlocked.Increment(ref nextGroup[divided]) - 1) < plan.Groups;)
+                {
+                    long first = plan.GroupStart(group), end = plan.GroupStart(group + 1);
+                    MultiplyBlock(plan.WholeBlocks + divided, first, end, firstPart, endPart, ref workspace);
+                }
             }
         });
     }
 
-    private void MultiplyUnit(long block, long group, int part, ref Workspace workspace)
+    private void MultiplyBlock(long block, long firstShared, long endShared, int firstPart, int endPart, ref Workspace workspace)
+    {
+        for (int part = firstPart; part < endPart; part++) MultiplyBlock(block, firstShared, endShared, part, ref workspace);
+    }
+
+    private void MultiplyBlock(long block, long firstShared, long endShared, int part, ref Workspace workspace)
     {
         long firstKept = plan.BlockStart(block), endKept = plan.BlockStart(block + 1);
         if (workspace.MustPack(block, part)) PackBlock(firstKept, endKept, part, workspace.Block);
-        long firstShared = plan.GroupStart(group), endShared = plan.GroupStart(group + 1);
         float* panels = SharedPanel(part, firstShared);
         TileRange range = plan.KeepsColumns
             ? new TileRange(firstShared, endShared, firstKept, endKept, panels, workspace.Block)

@@ -9,8 +9,9 @@ namespace Patching.Kernels;
 /// <item>One operand is <em>kept</em>: a thread packs a block of up to <see cref="MostLanesPerBlock"/> of its lanes into its own cache and
 /// keeps it while all of the other streams past. The other is <em>shared</em>: packed by all threads together into a strip of several parts
 /// of K, bounded by <see cref="StripBytes"/>. A shared operand is written to memory once more and read back by every block, so it is the
-/// one with fewer lanes (or the one that was packed before).</item>
-/// <item>The shared operand is divided among threads only when there are too few blocks of the kept one.</item>
+/// one with fewer lanes (or the one that was packed before), and blocks are as large as the cache allows.</item>
+/// <item>Threads take whole blocks first. The last ones, one per thread, are divided along the shared operand into groups that any thread
+/// may take, so that all finish together: threads share their caches, clocks and memory unequally.</item>
 /// </list>
 /// What is summed in which order depends on the shapes and the tile alone; the number of threads decides only into how many units the work
 /// is divided.
@@ -19,10 +20,14 @@ internal readonly record struct GemmPlan
 {
     private const int MaxDepth = 1024;
     private const int MostLanesPerBlock = 128;
-    private const int FewestLanesPerBlock = 56;
     private const long StripBytes = 16 << 20;
-    private const int BlocksPerThread = 8;
-    private const int UnitsPerThread = 4;
+
+    // With no more blocks than threads every thread packs them all anyway.
+    private const int GroupsPerThread = 4;
+
+    // Whoever helps with another thread's block packs it again: worth the work of this many lanes of the shared operand or more.
+    private const int FewestLanesPerGroup = 128;
+    private const int MostGroups = 12;
 
     private readonly int tileColumns;
 
@@ -44,14 +49,11 @@ internal readonly record struct GemmPlan
         PartsPerStrip = (int)Math.Clamp(StripBytes / (SharedLanes * Depth * sizeof(float)), 1, Parts);
         int panelWidth = KeepsColumns ? tile.Columns : tile.MaxRows;
         Blocks = Ceiling(KeptPanels, MostLanesPerBlock / panelWidth);
-        if (Blocks > 1 && threads > 1)
-        {
-            // More, smaller blocks let threads that finish early take over work; a whole number per thread lets them finish together.
-            long most = Ceiling(KeptPanels, Math.Max(FewestLanesPerBlock / panelWidth, 1));
-            Blocks = Math.Max(Blocks, Math.Min(most, (long)threads * BlocksPerThread));
-            Blocks = Math.Min(Ceiling(Blocks, threads) * threads, KeptPanels);
-        }
-        Groups = threads == 1 ? 1 : Math.Clamp((long)threads * UnitsPerThread / Blocks, 1, SharedPanels);
+        WholeBlocks = threads == 1 ? Blocks : Math.Max(Blocks - threads, 0);
+        long groups = Blocks > threads
+            ? Math.Min(SharedLanes / FewestLanesPerGroup, MostGroups)
+            : (long)threads * GroupsPerThread / Blocks;
+        Groups = Math.Clamp(groups, 1, SharedPanels);
     }
 
     /// <summary>Rows of the output.</summary>
@@ -93,11 +95,14 @@ internal readonly record struct GemmPlan
     /// <summary>Blocks of kept panels.</summary>
     public long Blocks { get; }
 
-    /// <summary>Groups of shared panels.</summary>
-    public long Groups { get; }
+    /// <summary>Blocks that one thread computes alone: the first ones.</summary>
+    public long WholeBlocks { get; }
 
-    /// <summary>Pieces of work that threads take: every pair of a block and a group.</summary>
-    public long Units => Blocks * Groups;
+    /// <summary>Blocks whose work is divided.</summary>
+    public int DividedBlocks => (int)(Blocks - WholeBlocks);
+
+    /// <summary>Groups of shared panels into which the work of a divided block falls.</summary>
+    public long Groups { get; }
 
     /// <summary>Lanes of the widest block.</summary>
     public long LargestBlock

@@ -15,11 +15,11 @@ internal static class VectorMath
     private const float Ln2High = 0.693359375f;
     private const float Ln2Low = -2.12194440e-4f;
 
-    // Beyond these e^x is a subnormal number (taken as zero) or larger than the largest float.
-    private const float SmallestExponent = -87.33654f;
+    // Beyond these e^x is nearly a subnormal number (taken as zero: half of it must still be a normal one) or larger than the largest float.
+    private const float SmallestExponent = -86.29f;
     private const float LargestExponent = 88.72283f;
 
-    /// <summary><c>e^x</c>: reduces to |r| &lt;= ln 2 / 2, sums the Taylor series to r^7 (remainder 5e-9) and scales by 2^n. Zero below -87.3, infinity above 88.7; NaN stays NaN.</summary>
+    /// <summary><c>e^x</c>: reduces to |r| &lt;= ln 2 / 2, sums the Taylor series to r^7 (remainder 5e-9) and scales by 2^n. Zero below -86.3, infinity above 88.7; NaN stays NaN.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector<float> Exp(Vector<float> x)
     {
@@ -39,7 +39,9 @@ internal static class VectorMath
         p = Vector.FusedMultiplyAdd(p, r, Vector<float>.One);
         // 2^n by adding n to the exponent bits; 2^128 would not fit, so one doubling is kept outside.
         Vector<int> exponent = Vector.ConvertToInt32Native(n) - Vector<int>.One;
-        Vector<float> scaled = Vector.AsVectorSingle(Vector.AsVectorInt32(p) + Vector.ShiftLeft(exponent, 23)) * 2f;
+        Vector<float> half = Vector.AsVectorSingle(Vector.AsVectorInt32(p) + Vector.ShiftLeft(exponent, 23));
+        // A NaN's exponent bits do not survive the addition; it comes back here, where every number adds zero.
+        Vector<float> scaled = Vector.FusedMultiplyAdd(half, Vector.Create(2f), clamped - clamped);
         scaled = Vector.ConditionalSelect(overflow, Vector.Create(float.PositiveInfinity), scaled);
         return Vector.ConditionalSelect(underflow, Vector<float>.Zero, scaled);
     }

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using Microsoft.VisualBasic.FileIO;
+using Patching.Model.Data.Files;
 using Patching.Model.Images;
 
 namespace Patching.Model.Data;
@@ -35,6 +36,18 @@ public sealed class CaptionDataset : ImageDataset
 
     /// <inheritdoc/>
     public override RgbImage Load(int index) => ImageDecoder.DecodeFile(files[index]);
+
+    /// <inheritdoc/>
+    public override RgbImage LoadReduced(int index, int enough) => ImageDecoder.DecodeFileReduced(files[index], enough);
+
+    /// <inheritdoc/>
+    public override string SourceFile(int index) => files[index];
+
+    /// <inheritdoc/>
+    public override StoredImage Stored(int index) => new(files[index], FolderTree.ReadFile(files[index]));
+
+    /// <inheritdoc/>
+    public override string StoredPath(int index) => files[index];
 
     /// <inheritdoc/>
     public override string Describe(int index) => files[index];

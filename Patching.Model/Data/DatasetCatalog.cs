@@ -1,75 +1,95 @@
+using Patching.Model.Data.Sets;
+
 namespace Patching.Model.Data;
 
 /// <summary>
-/// Finds data sets by the names the original uses (<c>MNIST</c>, <c>FashionMNIST</c>, <c>CIFAR10</c>, ...; case does not matter), and any
-/// folder of images as <c>folder:PATH</c>, images with captions as <c>captions:FILE</c>. Every name but the last can end in <c>Val</c> (of a folder <c>folderVal:PATH</c>): such a data
-/// set trains on a part of the training images and is evaluated on the rest, so that choosing alpha never looks at the test images.
+/// Finds data sets by the names the original uses (<c>MNIST</c>, <c>FashionMNIST</c>, <c>CIFAR10</c>, ...; case does not matter), and by
+/// path: any folder of images as <c>folder:PATH</c>, a table as <c>csv:FILE</c>, typographic attacks as <c>typographic:PATH</c>,
+/// the images of a manifest as <c>manifest:FILE</c>, images with captions as <c>captions:FILE</c>. Every name can end in <c>Val</c> (with a
+/// path <c>folderVal:PATH</c>, and so on; captions cannot): such a data set trains on a part of the training images and is evaluated on the
+/// rest (or on the official validation images, where the original uses these), so that choosing alpha never looks at the test images.
 /// </summary>
 public static class DatasetCatalog
 {
     /// <summary>Begins the name of a data set that is any folder of images.</summary>
     public const string FolderPrefix = "folder:";
 
-    /// <summary>Begins the name of a folder of images whose training images are divided.</summary>
-    public const string FolderValidationPrefix = "folderVal:";
-
     /// <summary>Begins the name of a data set that is a list of images with captions.</summary>
     public const string CaptionsPrefix = "captions:";
 
+    /// <summary>Begins the name of a data set that a table of paths and labels describes.</summary>
+    public const string CsvPrefix = "csv:";
+
+    /// <summary>Begins the name of a folder of typographic attacks.</summary>
+    public const string TypographicPrefix = "typographic:";
+
+    /// <summary>Begins the name of a data set whose images a manifest names.</summary>
+    public const string ManifestPrefix = "manifest:";
+
     private const string ValidationSuffix = "Val";
+
+    private static readonly string[] Prefixes = [FolderPrefix, CsvPrefix, TypographicPrefix, ManifestPrefix, CaptionsPrefix];
+
+    private static readonly string[] ValidationPrefixes = [.. Prefixes.Where(prefix => prefix != CaptionsPrefix).Select(ValidationPrefix)];
 
     // registry.py of the original: val_fraction=0.1, max_val_samples=5000, seed=0.
     private const double ValidationFraction = 0.1;
     private const int MostValidationImages = 5000;
     private const long ValidationSeed = 0;
 
-    private static readonly Dictionary<string, Func<DatasetSplit, string, ImageDataset>> Openers = new(StringComparer.OrdinalIgnoreCase)
-    {
-        ["MNIST"] = (split, data) => MnistDataset.Open("MNIST", split, data),
-        ["FashionMNIST"] = (split, data) => MnistDataset.Open("FashionMNIST", split, data),
-        ["CIFAR10"] = Cifar10Dataset.Open,
-        ["GTSRB"] = GtsrbDataset.Open,
-        ["DTD"] = (split, data) => ImageFolderDataset.OpenSplit("DTD", Path.Combine(data, "dtd"), split, ["val"], null),
-        ["ImageNet"] = (split, data) =>
-            ImageFolderDataset.OpenSplit("ImageNet", Path.Combine(data, "imagenet"), split, ["val_in_folder", "val"],
-                ZeroShotPrompts.For("ImageNet").ClassNames),
-    };
+    private static readonly Dictionary<string, NamedDataset> Known = ((NamedDataset[])
+    [
+        Cars.Definition, Cifar.Ten, Cifar.Hundred, Dtd.Definition, EuroSat.Definition, Mnist.Fashion, Food101.Definition, Gtsrb.Definition,
+        ImageNet.Definition, ImageNet.Version2, Kitti.Definition, Mnist.Digits, Mtsd.Definition, Resisc45.Definition, Stl10.Definition,
+        Sun397.Definition, Svhn.Definition,
+    ]).ToDictionary(set => set.Name, StringComparer.OrdinalIgnoreCase);
 
-    /// <summary>The names this catalog knows, without their <c>Val</c> forms and folders, in alphabetical order.</summary>
-    public static IReadOnlyList<string> Names { get; } = [.. Openers.Keys.Order(StringComparer.OrdinalIgnoreCase)];
+    /// <summary>The data sets that are known by name, in alphabetical order.</summary>
+    public static IReadOnlyList<NamedDataset> Sets { get; } = [.. Known.Values.OrderBy(set => set.Name, StringComparer.OrdinalIgnoreCase)];
+
+    /// <summary>Their names, without their <c>Val</c> forms.</summary>
+    public static IReadOnlyList<string> Names { get; } = [.. Sets.Select(set => set.Name)];
 
     /// <summary>Opens one split of a data set.</summary>
-    /// <param name="name">A name of <see cref="Names"/>, the same with <c>Val</c> at its end, or <c>folder:PATH</c>.</param>
+    /// <param name="name">A name of <see cref="Names"/>, the same with <c>Val</c> at its end, or a prefix of this class with a
+    /// path.</param>
     /// <param name="split">Part to open.</param>
-    /// <param name="dataLocation">Folder that holds the data sets; a leading <c>~</c> is the user's home folder. Not used for
-    /// <c>folder:PATH</c>.</param>
+    /// <param name="dataLocation">Folder that holds the data sets; a leading <c>~</c> is the user's home folder. Not used where the name
+    /// holds a path.</param>
     /// <exception cref="InputException">The name is unknown (the nearest known one is suggested), or the files are missing or
     /// damaged.</exception>
     public static ImageDataset Open(string name, DatasetSplit split, string dataLocation)
     {
-        if (name.StartsWith(FolderPrefix, StringComparison.OrdinalIgnoreCase))
+        if (PrefixOf(name) is { } prefix)
         {
-            string path = name[FolderPrefix.Length..];
-            if (path.Length == 0) throw new InputException($"'{name}' names no folder; write folder:PATH");
-            return ImageFolderDataset.OpenAny(FolderPrefix + path, WithHome(path), split);
+            string path = WithHome(name[prefix.Length..]), named = prefix + name[prefix.Length..];
+            if (path.Length == 0)
+                throw new InputException($"'{name}' names no {(prefix.Contains("csv") || prefix.Contains("manifest") || prefix == CaptionsPrefix ? "file" : "folder")}; write {prefix}PATH");
+            if (ValidationPrefixes.Contains(prefix))
+            {
+                string whole = prefix[..^(ValidationSuffix.Length + 1)] + ":" + path;
+                return ValidationPart(named, Open(whole, DatasetSplit.Train, dataLocation), split);
+            }
+            return prefix switch
+            {
+                FolderPrefix => FolderDataset.Open(named, path, split),
+                CsvPrefix => CsvDataset.Open(named, path, split),
+                TypographicPrefix => TypographicDataset.Open(named, path, split),
+                ManifestPrefix => ManifestDataset.Open(named, path, split, dataLocation),
+                CaptionsPrefix when split == DatasetSplit.Train => CaptionDataset.Open(path),
+                _ => throw new InputException(
+                    $"{name}: captions are for contrastive training; evaluation needs classes, such as folder:PATH"),
+            };
         }
-
-        if (name.StartsWith(FolderValidationPrefix, StringComparison.OrdinalIgnoreCase))
-        {
-            string folder = name[FolderValidationPrefix.Length..];
-            return ValidationPart(FolderValidationPrefix + folder, Open(FolderPrefix + folder, DatasetSplit.Train, dataLocation), split);
-        }
-
-        if (name.StartsWith(CaptionsPrefix, StringComparison.OrdinalIgnoreCase))
-        {
-            if (split != DatasetSplit.Train) throw new InputException($"{name}: captions are for contrastive training; evaluation needs classes, such as folder:PATH");
-            return CaptionDataset.Open(WithHome(name[CaptionsPrefix.Length..]));
-        }
-
         string canonical = Canonical(name);
-        if (Openers.TryGetValue(canonical, out Func<DatasetSplit, string, ImageDataset>? open)) return open(split, WithHome(dataLocation));
-        ImageDataset whole = Openers[WithoutValidationSuffix(canonical)](DatasetSplit.Train, WithHome(dataLocation));
-        return ValidationPart(canonical, whole, split);
+        bool validation = !Known.TryGetValue(canonical, out NamedDataset? set);
+        set ??= Known[WithoutValidationSuffix(canonical)];
+        string location = WithHome(dataLocation);
+        if (!validation) return DataPlace.Open(set, split, location);
+        if (!set.HasOfficialValidation) return ValidationPart(canonical, DataPlace.Open(set, DatasetSplit.Train, location), split);
+        DatasetSplit held = split == DatasetSplit.Train ? DatasetSplit.Train : DatasetSplit.Validation;
+        ImageDataset part = DataPlace.Open(set, held, location);
+        return new SubsetDataset(canonical, part, [.. Enumerable.Range(0, part.Count)]);
     }
 
     /// <summary>
@@ -79,8 +99,7 @@ public static class DatasetCatalog
     /// <exception cref="InputException">The name is unknown.</exception>
     public static string Canonical(string name)
     {
-        if (name.StartsWith(FolderPrefix, StringComparison.OrdinalIgnoreCase)) return FolderPrefix + name[FolderPrefix.Length..];
-        if (name.StartsWith(FolderValidationPrefix, StringComparison.OrdinalIgnoreCase)) return FolderValidationPrefix + name[FolderValidationPrefix.Length..];
+        if (PrefixOf(name) is { } prefix) return prefix + name[prefix.Length..];
         string plain = WithoutValidationSuffix(name);
         foreach (string known in Names)
         {
@@ -90,8 +109,20 @@ public static class DatasetCatalog
         string nearest = Names.Concat(Names.Select(known => known + ValidationSuffix)).MinBy(known => EditDistance(name, known))!;
         string suggestion = EditDistance(name, nearest) <= Math.Max(2, name.Length / 3) ? $" (did you mean {nearest}?)" : "";
         throw new InputException(
-            $"unknown data set '{name}'{suggestion}; known are {string.Join(", ", Names)}, each also with Val at its end, and folder:PATH");
+            $"unknown data set '{name}'{suggestion}; known are {string.Join(", ", Names)}, each also with Val at its end, and "
+            + string.Join(", ", Prefixes.Select(prefix => prefix + "PATH")));
     }
+
+    /// <summary>The prefix that a data set's name begins with; null if it is a name of <see cref="Names"/> or unknown.</summary>
+    public static string? PrefixOf(string name) => Prefixes.Concat(ValidationPrefixes).FirstOrDefault(
+        prefix => name.StartsWith(prefix, StringComparison.OrdinalIgnoreCase));
+
+    /// <summary>Whether anything of a data set is in a data location, be it usable or not.</summary>
+    public static bool IsThere(NamedDataset set, string dataLocation) => DataPlace.Exists(set, WithHome(dataLocation));
+
+    /// <summary>What is known of a data set; its <c>Val</c> form is the same data set. Null for paths and unknown names.</summary>
+    public static NamedDataset? Find(string name) => Known.GetValueOrDefault(name)
+        ?? Known.GetValueOrDefault(WithoutValidationSuffix(name));
 
     /// <summary>The name of the same data set with its training images divided; itself where they are already.</summary>
     /// <exception cref="InputException">The name is unknown.</exception>
@@ -99,13 +130,15 @@ public static class DatasetCatalog
     {
         string canonical = Canonical(name);
         if (IsValidation(canonical)) return canonical;
-        return canonical.StartsWith(FolderPrefix, StringComparison.Ordinal) ? FolderValidationPrefix + canonical[FolderPrefix.Length..] : canonical + ValidationSuffix;
+        return PrefixOf(canonical) is { } prefix ? ValidationPrefix(prefix) + canonical[prefix.Length..] : canonical + ValidationSuffix;
     }
 
     /// <summary>Whether a name as <see cref="Canonical"/> gives it is that of a data set with divided training images.</summary>
-    public static bool IsValidation(string canonical) =>
-        canonical.StartsWith(FolderValidationPrefix, StringComparison.Ordinal)
-        || (!canonical.StartsWith(FolderPrefix, StringComparison.Ordinal) && !Names.Contains(canonical) && canonical.EndsWith(ValidationSuffix, StringComparison.Ordinal));
+    public static bool IsValidation(string canonical) => PrefixOf(canonical) is { } prefix
+        ? ValidationPrefixes.Contains(prefix)
+        : !Names.Contains(canonical) && canonical.EndsWith(ValidationSuffix, StringComparison.Ordinal);
+
+    private static string ValidationPrefix(string prefix) => $"{prefix[..^1]}{ValidationSuffix}:";
 
     /// <summary>The name without <c>Val</c> at its end; the name itself if it does not end so.</summary>
     internal static string WithoutValidationSuffix(string name) =>
@@ -123,7 +156,8 @@ public static class DatasetCatalog
         return new SubsetDataset(name, whole, split == DatasetSplit.Train ? order[..^held] : order[^held..]);
     }
 
-    private static string WithHome(string path) =>
+    /// <summary>The path with the user's home folder for a leading <c>~</c>.</summary>
+    public static string WithHome(string path) =>
         path == "~" || path.StartsWith("~/", StringComparison.Ordinal)
             ? Environment.GetFolderPath(Environment.SpecialFolder.UserProfile) + path[1..]
             : path;

@@ -23,10 +23,34 @@ internal sealed class SubsetDataset : ImageDataset
     public override IReadOnlyList<string> Notes => whole.Notes;
 
     /// <inheritdoc/>
+    public override IReadOnlyList<string> Templates => whole.Templates;
+
+    /// <inheritdoc/>
+    public override string? ManifestSha256 => whole.ManifestSha256;
+
+    /// <inheritdoc/>
     public override int Label(int index) => whole.Label(indices[index]);
 
     /// <inheritdoc/>
     public override RgbImage Load(int index) => whole.Load(indices[index]);
+
+    /// <inheritdoc/>
+    public override RgbImage LoadReduced(int index, int enough) => whole.LoadReduced(indices[index], enough);
+
+    /// <inheritdoc/>
+    public override bool IsDecoded => whole.IsDecoded;
+
+    /// <inheritdoc/>
+    public override string SourceFile(int index) => whole.SourceFile(indices[index]);
+
+    /// <inheritdoc/>
+    public override int? WrittenLabel(int index) => whole.WrittenLabel(indices[index]);
+
+    /// <inheritdoc/>
+    public override StoredImage Stored(int index) => whole.Stored(indices[index]);
+
+    /// <inheritdoc/>
+    public override string StoredPath(int index) => whole.StoredPath(indices[index]);
 
     /// <inheritdoc/>
     public override string Describe(int index) => whole.Describe(indices[index]);

@@ -5,15 +5,11 @@ namespace Patching.Model.Data;
 /// that the original's validation splits hold exactly the same images here. The same permutations shuffle training epochs.
 /// </summary>
 /// <remarks>
-/// The generator is MT19937 (Matsumoto and Nishimura, "Mersenne Twister", ACM TOMACS 8, 1998) with the 2002 initialisation from one 32-bit
-/// word. PyTorch keeps only the low 32 bits of the seed, and its Fisher-Yates pass goes upwards: for i in 0..n-2 it swaps element i with
-/// element i + (next 32 bits mod (n - i)).
+/// The generator is <see cref="MersenneTwister"/>. PyTorch keeps only the low 32 bits of the seed, and its Fisher-Yates pass goes upwards:
+/// for i in 0..n-2 it swaps element i with element i + (next 32 bits mod (n - i)).
 /// </remarks>
 public static class TorchPermutation
 {
-    private const int StateSize = 624;
-    private const int Shift = 397;
-
     /// <summary>The numbers 0..<paramref name="count"/>-1 in the order that PyTorch gives for this seed.</summary>
     /// <param name="count">Number of elements n, at least 0.</param>
     /// <param name="seed">Seed as given to <c>manual_seed</c>.</param>
@@ -22,16 +18,10 @@ public static class TorchPermutation
         int[] order = new int[count];
         for (int i = 0; i < count; i++) order[i] = i;
 
-        uint[] state = Seed((uint)seed);
-        int used = StateSize;
+        var generator = new MersenneTwister((uint)seed);
         for (int i = 0; i < count - 1; i++)
         {
-            if (used == StateSize)
-            {
-                Twist(state);
-                used = 0;
-            }
-            int other = i + (int)(Temper(state[used++]) % (uint)(count - i));
+            int other = i + (int)(generator.Next() % (uint)(count - i));
             (order[i], order[other]) = (order[other], order[i]);
         }
         return order;
@@ -51,31 +41,5 @@ public static class TorchPermutation
         mixed = unchecked((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9UL);
         mixed = unchecked((mixed ^ (mixed >> 27)) * 0x94D049BB133111EBUL);
         return Create(count, (long)(mixed ^ (mixed >> 31)));
-    }
-
-    private static uint[] Seed(uint seed)
-    {
-        uint[] state = new uint[StateSize];
-        state[0] = seed;
-        for (uint i = 1; i < StateSize; i++)
-            state[i] = unchecked((1812433253u * (state[i - 1] ^ (state[i - 1] >> 30))) + i);
-        return state;
-    }
-
-    private static void Twist(uint[] state)
-    {
-        for (int i = 0; i < StateSize; i++)
-        {
-            uint joined = (state[i] & 0x80000000u) | (state[(i + 1) % StateSize] & 0x7FFFFFFFu);
-            state[i] = state[(i + Shift) % StateSize] ^ (joined >> 1) ^ ((joined & 1) * 0x9908B0DFu);
-        }
-    }
-
-    private static uint Temper(uint value)
-    {
-        value ^= value >> 11;
-        value ^= (value << 7) & 0x9D2C5680u;
-        value ^= (value << 15) & 0xEFC60000u;
-        return value ^ (value >> 18);
     }
 }

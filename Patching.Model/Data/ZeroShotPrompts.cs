@@ -9,8 +9,8 @@ namespace Patching.Model.Data;
 /// </summary>
 /// <remarks>
 /// The table is the embedded resource <c>ZeroShotPrompts.json</c>. Data sets whose class names are those of their folders or annotation
-/// files (DTD, Cars, CIFAR100, Food101, MTSD, SUN397, <c>folder:PATH</c>) have an empty <see cref="ClassNames"/> here: take
-/// <see cref="ImageDataset.ClassNames"/>, which is right for every data set.
+/// files (MTSD, <c>folder:PATH</c>) have an empty <see cref="ClassNames"/> here: take <see cref="ImageDataset.ClassNames"/>, which is right
+/// for every data set.
 /// </remarks>
 public sealed class ZeroShotPrompts
 {
@@ -41,27 +41,28 @@ public sealed class ZeroShotPrompts
     public IReadOnlyList<string> Templates { get; }
 
     /// <summary>
-    /// Prompts of a data set by its name, case-insensitive. <c>MNISTVal</c> has those of <c>MNIST</c>; <c>folder:PATH</c> has
-    /// <see cref="Default"/>.
+    /// Prompts of a data set by its name, case-insensitive. <c>MNISTVal</c> has those of <c>MNIST</c>, <c>ImageNetV2</c> those of
+    /// <c>ImageNet</c>; names that hold a path have <see cref="Default"/>.
     /// </summary>
     /// <exception cref="InputException">The table has no such name.</exception>
     public static ZeroShotPrompts For(string datasetName)
     {
-        if (datasetName.StartsWith(DatasetCatalog.FolderPrefix, StringComparison.OrdinalIgnoreCase)
-            || datasetName.StartsWith(DatasetCatalog.FolderValidationPrefix, StringComparison.OrdinalIgnoreCase)) return Default;
+        if (DatasetCatalog.PrefixOf(datasetName) is not null) return Default;
         if (Table.TryGetValue(datasetName, out ZeroShotPrompts? prompts)) return prompts;
         if (Table.TryGetValue(DatasetCatalog.WithoutValidationSuffix(datasetName), out prompts)) return prompts;
+        // The same classes, photographed anew.
+        if (DatasetCatalog.WithoutValidationSuffix(datasetName)
+            .Equals("ImageNetV2", StringComparison.OrdinalIgnoreCase)) return Table["ImageNet"];
         throw new InputException(
             $"no prompt templates are known for data set '{datasetName}'; known are {string.Join(", ", Names)} and folder:PATH");
     }
 
     /// <summary>The texts of one class: every template with the class name filled in.</summary>
-    public string[] Fill(string className)
-    {
-        string[] texts = new string[Templates.Count];
-        for (int i = 0; i < texts.Length; i++) texts[i] = Templates[i].Replace(Placeholder, className, StringComparison.Ordinal);
-        return texts;
-    }
+    public string[] Fill(string className) => Fill(Templates, className);
+
+    /// <summary>Every one of the given templates with the class name filled in.</summary>
+    public static string[] Fill(IReadOnlyList<string> templates, string className) =>
+        [.. templates.Select(template => template.Replace(Placeholder, className, StringComparison.Ordinal))];
 
     private static Dictionary<string, ZeroShotPrompts> ReadTable()
     {

@@ -12,6 +12,14 @@ namespace Patching.Model.Evaluation;
 /// <param name="Predictions">Predicted class per image, in the data set's order; -1 for an image that was skipped.</param>
 public sealed record EvaluationScore(string Dataset, int Correct, int Count, int Skipped, int[] Predictions)
 {
+    /// <summary>
+    /// Images whose predicted class is the one that is written on them instead of their label; null where nothing is written on the images.
+    /// </summary>
+    public int? Misled { get; init; }
+
+    /// <summary>SHA-256 of the manifest that names the images; null where none was given.</summary>
+    public string? Manifest { get; init; }
+
     /// <summary>Share of correct predictions, 0 to 1.</summary>
     public double Top1 => Count == 0 ? 0 : (double)Correct / Count;
 }
@@ -99,13 +107,20 @@ public sealed class Evaluator : IDisposable
 
     private static EvaluationScore Score(ImageDataset dataset, int[] predictions, int skipped)
     {
-        int correct = 0, seen = 0;
+        int correct = 0, seen = 0, written = 0, misled = 0;
         for (int i = 0; i < predictions.Length; i++)
         {
             if (predictions[i] >= 0) seen++;
             if (predictions[i] == dataset.Label(i)) correct++;
+            if (dataset.WrittenLabel(i) is not { } word) continue;
+            written++;
+            if (predictions[i] == word) misled++;
         }
-        return new EvaluationScore(dataset.Name, correct, seen, skipped, predictions);
+        return new EvaluationScore(dataset.Name, correct, seen, skipped, predictions)
+        {
+            Misled = written > 0 ? misled : null,
+            Manifest = dataset.ManifestSha256,
+        };
     }
 
     private static int[] Unseen(int count)

@@ -43,6 +43,14 @@ public sealed record ResultRecord
     /// <summary>Images left out because they cannot be read.</summary>
     public required int Skipped { get; init; }
 
+    /// <summary>
+    /// Images of typographic attacks on which the written word won over the true label; absent where nothing is written on the images.
+    /// </summary>
+    public int? Misled { get; init; }
+
+    /// <summary>SHA-256 of the manifest that names the images; absent where none was given.</summary>
+    public string? Manifest { get; init; }
+
     /// <summary>Hash of the templates, class names and model the head was built from.</summary>
     public required string HeadKey { get; init; }
 

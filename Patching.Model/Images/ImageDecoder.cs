@@ -17,12 +17,38 @@ public static class ImageDecoder
     /// <param name="path">Path of the file; also its name in errors.</param>
     /// <param name="maxPixels">Greatest width times height that will be decoded.</param>
     /// <exception cref="InputException">The file cannot be read or decoded.</exception>
-    public static RgbImage DecodeFile(string path, long maxPixels = DefaultMaxPixels)
+    public static RgbImage DecodeFile(string path, long maxPixels = DefaultMaxPixels) => Decode(ReadFile(path), path, maxPixels);
+
+    /// <summary>
+    /// Decodes a file for a use that needs no more than <paramref name="enough"/> pixels on either side: a JPEG whose sides are at least
+    /// twice that comes at half, a quarter or an eighth of its size, the smallest of which both sides are still at least
+    /// <paramref name="enough"/>. Its blocks of 8 x 8 pixels are then transformed to 4 x 4, 2 x 2 or 1 x 1, which saves most of the time
+    /// and gives almost the mean of the pixels that fall together. All other files come as <see cref="DecodeFile"/> gives them.
+    /// </summary>
+    /// <param name="path">Path of the file; also its name in errors.</param>
+    /// <param name="enough">Least width and height that will do, at least 1.</param>
+    /// <param name="maxPixels">Greatest width times height, of the whole image, that will be decoded.</param>
+    /// <exception cref="InputException">The file cannot be read or decoded.</exception>
+    public static RgbImage DecodeFileReduced(string path, int enough, long maxPixels = DefaultMaxPixels) =>
+        DecodeReduced(ReadFile(path), path, enough, maxPixels);
+
+    /// <summary>The same with the bytes of a file.</summary>
+    /// <param name="bytes">The whole file.</param>
+    /// <param name="name">What errors call the image.</param>
+    /// <param name="enough">Least width and height that will do, at least 1.</param>
+    /// <param name="maxPixels">Greatest width times height, of the whole image, that will be decoded.</param>
+    /// <exception cref="InputException">The bytes are no usable image.</exception>
+    public static RgbImage DecodeReduced(ReadOnlySpan<byte> bytes, string name, int enough, long maxPixels = DefaultMaxPixels)
     {
-        byte[] bytes;
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(enough);
+        return Decode(bytes, name, maxPixels, enough);
+    }
+
+    private static byte[] ReadFile(string path)
+    {
         try
         {
-            bytes = File.ReadAllBytes(path);
+            return File.ReadAllBytes(path);
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
@@ -32,7 +58,6 @@ public static class ImageDecoder
         {
             throw new InputException($"{path}: cannot be read as an image file ({e.Message.ReplaceLineEndings(" ")})", e);
         }
-        return Decode(bytes, path, maxPixels);
     }
 
     /// <summary>Decodes the bytes of a file.</summary>
@@ -40,13 +65,16 @@ public static class ImageDecoder
     /// <param name="name">What errors call the image.</param>
     /// <param name="maxPixels">Greatest width times height that will be decoded.</param>
     /// <exception cref="InputException">The bytes are no usable image.</exception>
-    public static RgbImage Decode(ReadOnlySpan<byte> bytes, string name, long maxPixels = DefaultMaxPixels)
+    public static RgbImage Decode(ReadOnlySpan<byte> bytes, string name, long maxPixels = DefaultMaxPixels) =>
+        Decode(bytes, name, maxPixels, int.MaxValue);
+
+    private static RgbImage Decode(ReadOnlySpan<byte> bytes, string name, long maxPixels, int enough)
     {
         if (bytes.IsEmpty) throw new InputException($"{name}: the image file is empty; remove or replace it");
         if (PnmReader.IsPnm(bytes)) return PnmReader.Decode(bytes, name, maxPixels);
         if (bytes.StartsWith("II*\0"u8) || bytes.StartsWith("MM\0*"u8))
             throw new InputException($"{name}: TIFF images are not supported; convert it to PNG");
-        return SkiaImageReader.Decode(bytes, name, maxPixels);
+        return SkiaImageReader.Decode(bytes, name, maxPixels, enough);
     }
 
     /// <summary>

@@ -20,8 +20,12 @@ internal static unsafe class SkiaImageReader
     private static ReadOnlySpan<byte> PngSignature => [0x89, (byte)'P', (byte)'N', (byte)'G', (byte)'\r', (byte)'\n', 0x1A, (byte)'\n'];
 
     /// <summary>Decodes the first frame and drops alpha.</summary>
+    /// <param name="bytes">The whole file.</param>
+    /// <param name="name">What errors call the image.</param>
+    /// <param name="maxPixels">Greatest width times height.</param>
+    /// <param name="enough">Sides that are enough, so that a JPEG may be reduced (<see cref="ImageDecoder.DecodeReduced"/>).</param>
     /// <exception cref="InputException">Truncated, corrupt, too large or of another kind.</exception>
-    public static RgbImage Decode(ReadOnlySpan<byte> bytes, string name, long maxPixels)
+    public static RgbImage Decode(ReadOnlySpan<byte> bytes, string name, long maxPixels, int enough)
     {
         byte[]? gray16 = Gray16PngAsGrayAlpha(bytes);
         byte[]? changed = gray16 ?? GifWithoutTransparency(bytes);
@@ -33,7 +37,7 @@ internal static unsafe class SkiaImageReader
             using SKCodec? codec = SKCodec.Create(stream, out SKCodecResult opened);
             if (codec is null) throw Unusable(name, HasKnownSignature(bytes) ? opened : SKCodecResult.Unimplemented);
             CheckHeader(codec, bytes.Length, name, maxPixels);
-            return DecodePixels(codec, gray16 is not null, name);
+            return DecodePixels(codec, SizeToDecode(codec, enough), gray16 is not null, name);
         }
     }
 
@@ -49,9 +53,23 @@ internal static unsafe class SkiaImageReader
             throw new InputException($"{name}: corrupt: {fileBytes} bytes cannot hold {width} x {height} pixels; remove or replace it");
     }
 
-    private static RgbImage DecodePixels(SKCodec codec, bool isGray16, string name)
+    // Halves only: libjpeg-turbo has vector code for no other reductions, and three or five eighths are slower than the whole image.
+    private static SKSizeI SizeToDecode(SKCodec codec, int enough)
     {
-        SKImageInfo info = new(codec.Info.Width, codec.Info.Height, SKColorType.Rgba8888, SKAlphaType.Unpremul);
+        SKSizeI size = new(codec.Info.Width, codec.Info.Height);
+        if (codec.EncodedFormat != SKEncodedImageFormat.Jpeg) return size;
+        foreach (float scale in (ReadOnlySpan<float>)[0.5f, 0.25f, 0.125f])
+        {
+            SKSizeI reduced = codec.GetScaledDimensions(scale);
+            if (reduced.Width < enough || reduced.Height < enough) break;
+            size = reduced;
+        }
+        return size;
+    }
+
+    private static RgbImage DecodePixels(SKCodec codec, SKSizeI size, bool isGray16, string name)
+    {
+        SKImageInfo info = new(size.Width, size.Height, SKColorType.Rgba8888, SKAlphaType.Unpremul);
         byte[] rgba = ArrayPool<byte>.Shared.Rent(info.BytesSize);
         try
         {

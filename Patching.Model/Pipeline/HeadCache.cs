@@ -26,7 +26,7 @@ public sealed class HeadCache(string? directory)
                 ? OpenClipConfig.Write(model.Config, model.Checkpoint.Preprocess, indented: false)
                 : HuggingFaceConfig.WriteConfig(model.Config, "float32", indented: false));
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        IReadOnlyList<string> templates = ZeroShotPrompts.For(dataset.Name).Templates;
+        IReadOnlyList<string> templates = dataset.Templates;
         // Keys of single precision name none: they are older than the choice.
         string[] precision = model.Precision == TowerPrecision.Float32 ? [] : ["precision", model.Precision.Name()];
         foreach (string part in (string[])[model.Checkpoint.Sha256, architecture, .. precision, "classes", .. dataset.ClassNames, "templates", .. templates])
@@ -45,7 +45,7 @@ public sealed class HeadCache(string? directory)
     }
 
     private static ZeroShotHead Build(ClipModel model, ImageDataset dataset) =>
-        model.BuildHead(dataset.ClassNames, ZeroShotPrompts.For(dataset.Name).Templates);
+        model.BuildHead(dataset.ClassNames, dataset.Templates);
 
     private static ZeroShotHead Get(ClipModel model, ImageDataset dataset, string directory, string key)
     {

@@ -21,6 +21,7 @@ public sealed class PatchPipeline : IDisposable
     private readonly ClipModel model;
     private readonly HeadCache heads;
     private readonly BatchOptions batches;
+    private readonly ImageCache? cache;
 
     /// <summary>Opens the model.</summary>
     /// <exception cref="InputException">A setting is impossible or the model cannot be used.</exception>
@@ -38,7 +39,15 @@ public sealed class PatchPipeline : IDisposable
             throw new InputException($"--batch-norm: the image tower of {settings.Model} is a vision transformer and has no batch normalisation; leave it out");
         }
         heads = new HeadCache(settings.Save is null ? null : Path.Combine(settings.Save, "heads"));
-        batches = new BatchOptions(settings.BatchSize, model.Config.Image.ImageSize) { Resize = model.Checkpoint.Preprocess.Resize, Workers = settings.Workers, SkipBadImages = settings.SkipBadImages };
+        batches = new BatchOptions(settings.BatchSize, model.Config.Image.ImageSize)
+        {
+            Resize = model.Checkpoint.Preprocess.Resize,
+            Workers = settings.Workers,
+            SkipBadImages = settings.SkipBadImages,
+            ReducedJpeg = settings.ReducedJpeg,
+            Balanced = settings.Balanced,
+        };
+        cache = settings.Cache is null ? null : new ImageCache(settings.Cache, events.Note, events.Progress);
     }
 
     /// <summary>Version of this program, as recorded in results.</summary>
@@ -52,8 +61,8 @@ public sealed class PatchPipeline : IDisposable
     public IReadOnlyList<ResultRecord> Patch(CancellationToken cancellation)
     {
         // Everything that can be wrong with the data is found before the first step is computed.
-        ImageDataset? training = settings.Load is null ? Open(settings.TrainDataset, DatasetSplit.Train) : null;
-        ImageDataset[] evaluated = OpenEvaluated(training), heldOut = OpenHeldOut();
+        ImageDataset? training = settings.Load is null ? OpenTraining() : null;
+        ImageDataset[] evaluated = OpenEvaluated(training, cancellation), heldOut = OpenHeldOut();
         (ParameterSet finetuned, string recipe, FinetuneSettings? trained) = training is null ? Load(settings.Load!) : Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
         using PatchedModels line = new(model, theta1);
@@ -65,8 +74,8 @@ public sealed class PatchPipeline : IDisposable
     /// <summary>Only fine-tunes, and saves the fine-tuned model as alpha 1.</summary>
     public void Finetune(CancellationToken cancellation)
     {
-        ImageDataset training = Open(settings.TrainDataset, DatasetSplit.Train);
-        ImageDataset[] evaluated = settings.EvalEveryEpoch ? OpenEvaluated(training) : [];
+        ImageDataset training = OpenTraining();
+        ImageDataset[] evaluated = settings.EvalEveryEpoch ? OpenEvaluated(training, cancellation) : [];
         (ParameterSet finetuned, string recipe, _) = Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
         using PatchedModels line = new(model, theta1);
@@ -78,18 +87,28 @@ public sealed class PatchPipeline : IDisposable
     {
         using ImageParameters weights = ImageParameters.Of(model.Vision, model.Config);
         weights.Pack(model.Device);
-        return Evaluate(OpenEvaluated(null), [null], _ => weights, null, null, cancellation);
+        return Evaluate(OpenEvaluated(null, cancellation), [null], _ => weights, null, null, cancellation);
     }
 
     /// <inheritdoc/>
-    public void Dispose() => model.Dispose();
+    public void Dispose()
+    {
+        cache?.Dispose();
+        model.Dispose();
+    }
 
     // Notes come when all data sets are known to be usable, so that an error stands alone.
-    private ImageDataset[] OpenEvaluated(ImageDataset? training)
+    private ImageDataset[] OpenEvaluated(ImageDataset? training, CancellationToken cancellation)
     {
         ImageDataset[] evaluated = [.. settings.EvalDatasets.Select(name => Open(name, DatasetSplit.Test))];
         foreach (string note in evaluated.Prepend(training).SelectMany(dataset => dataset?.Notes ?? [])) events.Note?.Invoke(note);
-        return evaluated;
+        return cache is null ? evaluated : [.. evaluated.Select(dataset => cache.ForEvaluation(dataset, batches, cancellation))];
+    }
+
+    private ImageDataset OpenTraining()
+    {
+        ImageDataset dataset = Open(settings.TrainDataset, DatasetSplit.Train);
+        return settings.Shots is { } shots ? FewShots.Take(dataset, shots, settings.Seed, events.Note) : dataset;
     }
 
     private ImageDataset[] OpenHeldOut()
@@ -155,7 +174,7 @@ public sealed class PatchPipeline : IDisposable
     {
         (ZeroShotHead head, _) = heads.Get(model, dataset);
         using Finetuner finetuner = new(model.Device, model.Config, model.Tower, model.Checkpoint.Read, head, recipe);
-        run.Run(finetuner, dataset, cancellation);
+        run.Run(finetuner, cache?.ForTraining(dataset, batches, cancellation) ?? dataset, cancellation);
         return finetuner.DetachParameters();
     }
 
@@ -252,6 +271,8 @@ public sealed class PatchPipeline : IDisposable
         Correct = score.Correct,
         Count = score.Count,
         Skipped = score.Skipped,
+        Misled = score.Misled,
+        Manifest = score.Manifest,
         HeadKey = headKey,
         Epoch = epoch,
         Finetune = recipe,

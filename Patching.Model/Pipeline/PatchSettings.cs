@@ -86,6 +86,18 @@ public sealed record PatchSettings
     /// <summary>Leave out images that cannot be read, and count them.</summary>
     public bool SkipBadImages { get; init; }
 
+    /// <summary>Train on so many images of every class; null trains on all.</summary>
+    public int? Shots { get; init; }
+
+    /// <summary>Train on every class equally often.</summary>
+    public bool Balanced { get; init; }
+
+    /// <summary>Folder that keeps decoded images between passes and runs; null keeps none.</summary>
+    public string? Cache { get; init; }
+
+    /// <summary>Decode large JPEGs at a fraction of their size.</summary>
+    public bool ReducedJpeg { get; init; }
+
     /// <summary>Replace results of a run with other settings in <see cref="Save"/>.</summary>
     public bool Overwrite { get; init; }
 
@@ -112,6 +124,8 @@ public sealed record PatchSettings
         Recipe(0, "", "", TowerPrecision.Float32).CheckNumbers();
         if (Workers is < 1 or > MostThreads) throw new InputException($"--workers {Workers}: must be between 1 and {MostThreads}");
         if (Save is not null) CheckFolder("--save", Save);
+        if (Shots is < 1) throw new InputException($"--shots {Shots}: must be 1 or more");
+        if (Cache is not null) CheckFolder("--cache", Cache);
         if (ResultsDb is null) return;
         if (Directory.Exists(ResultsDb)) throw new InputException($"--results-db {ResultsDb}: is a folder; name a file");
         if (ResultsDb.Length == 0) throw new InputException("--results-db: the name is empty");
@@ -138,6 +152,9 @@ public sealed record PatchSettings
         WarmupLength = WarmupLength ?? DefaultWarmupLength,
         ClipNorm = ClipNorm,
         Seed = Seed,
+        Shots = Shots,
+        Balanced = Balanced,
+        ReducedJpeg = ReducedJpeg,
         Precision = precision,
     };
 

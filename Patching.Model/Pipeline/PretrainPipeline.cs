@@ -56,7 +56,7 @@ public sealed class PretrainPipeline
     /// <summary>Every text that stands for each label.</summary>
     private static string[][] Texts(ImageDataset dataset) => dataset is CaptionDataset
         ? [.. dataset.ClassNames.Select(caption => new[] { caption })]
-        : [.. dataset.ClassNames.Select(ZeroShotPrompts.For(dataset.Name).Fill)];
+        : [.. dataset.ClassNames.Select(name => ZeroShotPrompts.Fill(dataset.Templates, name))];
 
     private static int[][][] Tokenized(string[][] texts, ClipTokenizer tokenizer, int contextLength) =>
         [.. texts.Select(ofLabel => ofLabel.Select(text => tokenizer.Tokenize(text, contextLength)).ToArray())];
@@ -104,7 +104,8 @@ public sealed class PretrainPipeline
         BatchOptions batches = new(recipe.BatchSize, config.Vision.ImageSize) { Workers = settings.Workers, SkipBadImages = settings.SkipBadImages };
         TrainingEvents reports = new() { Note = events.Note, Progress = events.Training };
         TrainingRun run = new(recipe.Plan, batches, Path.Combine(settings.Save, "pretrain"), settings.Overwrite, reports);
-        run.Run(trainer, dataset, cancellation);
+        using ImageCache? cache = settings.Cache is null ? null : new ImageCache(settings.Cache, events.Note, events.Progress);
+        run.Run(trainer, cache?.ForTraining(dataset, batches, cancellation) ?? dataset, cancellation);
         Dictionary<string, string> metadata = new() { ["pretrain_settings"] = recipe.Plan.Settings, ["command"] = settings.Command };
         CheckpointWriter.Save(
             ModelDirectory, config, preprocess, trainer.Parameters.Fetch, metadata: metadata, tokenizerDirectory: vocabulary, overwrite: true);

@@ -58,6 +58,9 @@ public sealed record PretrainSettings
     /// <summary>Leave out images that cannot be read, and count them.</summary>
     public bool SkipBadImages { get; init; }
 
+    /// <summary>Folder that keeps decoded images between passes and runs; null keeps none.</summary>
+    public string? Cache { get; init; }
+
     /// <summary>Replace what a run with other settings left in <see cref="Save"/>.</summary>
     public bool Overwrite { get; init; }
 
@@ -81,6 +84,7 @@ public sealed record PretrainSettings
             VocabularySize >= VocabularyTrainer.SmallestVocabulary,
             $"--vocabulary-size {VocabularySize}: a byte-level vocabulary has at least {VocabularyTrainer.SmallestVocabulary} tokens");
         PatchSettings.CheckFolder("--save", Save);
+        if (Cache is not null) PatchSettings.CheckFolder("--cache", Cache);
     }
 
     private static void Require(bool holds, FormattableString message)

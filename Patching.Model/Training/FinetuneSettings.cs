@@ -53,6 +53,18 @@ public sealed record FinetuneSettings
     /// <summary>Decides the order of the images and their crops.</summary>
     public int Seed { get; init; }
 
+    /// <summary>Images of every class that are trained on; null for all.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? Shots { get; init; }
+
+    /// <summary>Every class is visited equally often.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool Balanced { get; init; }
+
+    /// <summary>Decode large JPEGs at a fraction of their size.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool ReducedJpeg { get; init; }
+
     /// <summary>Arithmetic of forward and backward.</summary>
     public TowerPrecision Precision { get; init; }
 

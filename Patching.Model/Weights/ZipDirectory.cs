@@ -11,7 +11,8 @@ namespace Patching.Model.Weights;
 /// <param name="Offset">Where its bytes begin.</param>
 /// <param name="StoredLength">Bytes in the archive.</param>
 /// <param name="Length">Bytes when unpacked.</param>
-internal sealed record ZipEntry(string Name, bool Compressed, long HeaderOffset, long Offset, long StoredLength, long Length);
+/// <param name="Crc">CRC-32 of the unpacked bytes, as the archive states it.</param>
+internal sealed record ZipEntry(string Name, bool Compressed, long HeaderOffset, long Offset, long StoredLength, long Length, uint Crc);
 
 /// <summary>
 /// The table of contents of a zip archive, checked against the archive before anything is believed. Python and .NET can list archives, too,
@@ -145,7 +146,7 @@ internal sealed class ZipDirectory
             throw WrongEntry(name, $"claims {stored} bytes, more than the file holds; it is cut short or damaged");
         if (unpacked > long.MaxValue || (method == 0 && stored != unpacked))
             throw WrongEntry(name, $"says that its {stored} bytes are {unpacked}; the file is damaged");
-        var entry = new ZipEntry(name, method != 0, (long)local, start, (long)stored, (long)unpacked);
+        var entry = new ZipEntry(name, method != 0, (long)local, start, (long)stored, (long)unpacked, UInt32(header, 16));
         if (!_entries.TryAdd(name, entry)) throw WrongEntry(name, "occurs twice");
         return total;
     }
@@ -192,7 +193,7 @@ internal sealed class ZipDirectory
     {
         bool leadsAway = name.Length == 0 || name[0] == '/' || name.AsSpan().ContainsAny("\\:\0")
             || name.Split('/').Any(part => part is ".." or ".");
-        if (leadsAway) throw WrongEntry(name, "has a name that leads out of the archive; such a file is not from PyTorch");
+        if (leadsAway) throw WrongEntry(name, "has a name that leads out of the archive");
     }
 
     private void RefuseOverlaps()

@@ -27,6 +27,7 @@ internal static class BadInputCases
             ("--ls", "1"), ("--ls", "-0.1"), ("--batch-size", "0"), ("--batch-size", "2147483647"), ("--batch-size", ""), ("--threads", "-1"), ("--threads", "1000000"),
             ("--workers", "0"), ("--workers", "1000000"), ("--seed", "x"), ("--seed", "1e3"), ("--warmup_length", "-1"), ("--warmup_length", "many"), ("--clip-norm", "0"),
             ("--clip-norm", "nan"), ("--device", "tpu"), ("--precision", "fp16"), ("--precision", "bf16"), ("--activation", "relu"), ("--frobnicate", "1"),
+            ("--shots", "0"), ("--shots", "-3"), ("--shots", "few"), ("--shots", "1.5"), ("--cache", ""),
         ];
         foreach ((string flag, string value) in impossible) yield return new($"{flag} '{value}'", flag, world => world.Patch(flag, value));
         yield return new("the same alpha twice", "--alpha", world => world.Patch("--alpha", "0.5", "0.50"));
@@ -114,7 +115,7 @@ internal static class BadInputCases
     {
         yield return new("unknown data set", "MNIST?", world => Replace(world.Patch(), "--train-dataset", "MNITS"));
         yield return new("one of two data sets unknown", "Imagenat", world => Replace(world.Patch(), "--eval-datasets", world.Dataset + ",Imagenat"));
-        yield return new("data set that is not there", "{root}/data/MNIST", world => Replace(world.Patch("--data-location", world["data"]), "--train-dataset", "MNIST"));
+        yield return new("data set that is not there", "MNIST: nothing of it is in {root}/data", world => Replace(world.Patch("--data-location", world["data"]), "--train-dataset", "MNIST"));
         yield return new("folder: without a path", "folder:", world => Replace(world.Patch(), "--train-dataset", "folder:"));
         yield return new("folder that does not exist", "{root}/nothing", world => Replace(world.Patch(), "--train-dataset", "folder:" + world["nothing"]));
         yield return new("folder that is empty", "{root}/nothing", world =>
@@ -204,6 +205,17 @@ internal static class BadInputCases
 
     private static IEnumerable<BadInput> OtherCommands()
     {
+        yield return new("--cache is a file", "--cache {root}/model/config.json", world => world.Patch("--cache", world["model", "config.json"]));
+        yield return new("evaluate: --cache is a file", "--cache {root}/model/config.json", world => world.Evaluate(world.Model, "--cache", world["model", "config.json"]));
+        yield return new("typographic: no data set", "--from", world => ["data", "typographic", "--out", world["new"]]);
+        yield return new("typographic: unknown data set", "MINST", world => [.. Typographic(world)[..2], "--from", "MINST", "--out", world["new"]]);
+        yield return new("typographic: no folder to write to", "--out", world => Typographic(world)[..4]);
+        yield return new("typographic: --out is a file", "model.safetensors", world => [.. Typographic(world)[..4], "--out", world.Weights]);
+        yield return new("typographic: --out is in use", "is not empty", world => [.. Typographic(world)[..4], "--out", world["model"]]);
+        yield return new("typographic: more pictures than images", "--count 16", world => [.. Typographic(world), "--count", "16"]);
+        yield return new("typographic: --side 0", "--side 0", world => [.. Typographic(world), "--side", "0"]);
+        yield return new("typographic: --split all", "--split 'all'", world => [.. Typographic(world), "--split", "all"]);
+        yield return new("data without a verb", "command", _ => ["data"]);
         yield return new("classify: no such image", "{root}/none.png", world => Classify(world, world["none.png"]));
         yield return new("classify: no image at all", "images", world => ["classify", "--model", world.Model, "--labels", "a"]);
         yield return new("classify: not an image", "model.safetensors", world => Classify(world, world.Weights));
@@ -248,6 +260,8 @@ internal static class BadInputCases
     });
 
     private static string Red(TinyWorld world) => world["colours", "test", "red", "00.png"];
+
+    private static string[] Typographic(TinyWorld world) => ["data", "typographic", "--from", world.Dataset, "--out", world["new"]];
 
     private static string[] Classify(TinyWorld world, string? image = null) =>
         ["classify", image ?? Red(world), "--model", world.Model, "--labels", "red,blue", "--device", "cpu"];

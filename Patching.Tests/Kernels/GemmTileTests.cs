@@ -151,6 +151,9 @@ internal sealed class GemmTileTests
         Assert.That(Enumerable.Range(0, plan.Parts).Select(plan.PartLength), Is.All.Positive);
         Assert.That(plan.BlockStart(plan.Blocks), Is.EqualTo(plan.KeptPanels));
         Assert.That(plan.GroupStart(plan.Groups), Is.EqualTo(plan.SharedPanels));
+        Assert.That(plan.WholeBlocks + plan.DividedBlocks, Is.EqualTo(plan.Blocks));
+        Assert.That(plan.DividedBlocks, Is.EqualTo(threads == 1 ? 0 : Math.Min(plan.Blocks, threads)));
+        for (long group = 0; group < plan.Groups; group++) Assert.That(plan.GroupStart(group + 1), Is.GreaterThan(plan.GroupStart(group)));
         Assert.That(plan.RowStart(plan.RowPanels), Is.EqualTo(m));
         Assert.That(plan.ColumnStart(plan.ColumnPanels), Is.InRange(n, n + GemmTile.Bits512.Columns - 1));
         for (long block = 0; block < plan.Blocks; block++)

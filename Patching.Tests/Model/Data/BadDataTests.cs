@@ -56,7 +56,7 @@ internal sealed class BadDataTests
         TestCaseData Case(string what, byte[]? file, string message) => new TestCaseData(file, message).SetArgDisplayNames(what);
         byte[] good = PickleWriter.Batch(1, 2), pixels = PickleWriter.Pixels(1);
         PickleWriter Begin() => new PickleWriter().Op('}', '(');
-        yield return Case("no file", null, "test_batch does not exist");
+        yield return Case("no file", null, "test_batch");
         yield return Case("empty file", [], "not a Python pickle");
         yield return Case("protocol 0", "(dp0\n."u8.ToArray(), "not a Python pickle");
         yield return Case("os.system", new PickleWriter().Global("os", "system").Text("touch /tmp/owned").Raw(0x85).Op('R', '.').ToArray(),
@@ -150,7 +150,6 @@ internal sealed class BadDataTests
     [TestCase("folder")]
     [TestCase("MNIST2")]
     [TestCase("Val")]
-    [TestCase("Cars")]
     public void UnknownNames(string name)
     {
         using var root = new TemporaryFolder();
@@ -163,6 +162,9 @@ internal sealed class BadDataTests
     [TestCase("GTSRB", "gtsrb")]
     [TestCase("DTD", "dtd")]
     [TestCase("ImageNet", "imagenet")]
+    [TestCase("Cars", "stanford_cars/cars_train")]
+    [TestCase("KITTIVal", "kitti/raw/training/image_2")]
+    [TestCase("SUN397", "sun397/train/a_abbey")]
     public void MissingData(string name, string place)
     {
         using var root = new TemporaryFolder();
@@ -203,23 +205,15 @@ internal sealed class BadDataTests
     [TestCase("Filename;ClassId\n1.ppm\n", "line 2 has 1 cells")]
     [TestCase("Filename;ClassId\n1.ppm;43\n", "ClassId '43'")]
     [TestCase("Filename;ClassId\n1.ppm;-1\n", "ClassId '-1'")]
-    [TestCase("Filename;ClassId\n../../1.ppm;3\n", "without folders")]
+    [TestCase("Filename;ClassId\n../../1.ppm;3\n", "no path in its folder")]
     [TestCase("", "line 1")]
-    [TestCase(null, "cannot be read")]
+    [TestCase(null, "no GT-final_test.csv (the labels) in")]
     public void GtsrbLabels(string? table, string message)
     {
         using var root = new TemporaryFolder();
         root.Folder("gtsrb", "GTSRB", "Final_Test", "Images");
         if (table is not null) File.WriteAllText(root.File("gtsrb", "GT-final_test.csv"), table);
         Refuses("GTSRB", DatasetSplit.Test, root, message);
-    }
-
-    [Test]
-    public void WrongNumberOfClassFolders()
-    {
-        using var root = new TemporaryFolder();
-        SyntheticFiles.Ppm(root.File("imagenet", "val", "n01440764", "1.ppm"), 1, 1, 1, 1, 1);
-        Refuses("ImageNet", DatasetSplit.Test, root, "1 class folders, ImageNet has 1000");
     }
 
     private static void RefusesFolder(string path, DatasetSplit split, string message) => Refuses("folder:" + path, split, null, message);

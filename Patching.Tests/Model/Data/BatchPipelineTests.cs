@@ -337,6 +337,8 @@ internal sealed class BatchPipelineTests
             return new RgbImage(Size + sideOffset, Size + sideOffset, Pixels(index));
         }
 
+        public override string SourceFile(int index) => "memory";
+
         public byte[] Pixels(int index)
         {
             byte[] pixels = new byte[(Size + sideOffset) * (Size + sideOffset) * 3];

@@ -19,8 +19,8 @@ internal sealed class Cifar10DatasetTests
         Assert.That(dataset.Name, Is.EqualTo("CIFAR10"));
         int[] labels = [1, 2, 2, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5];
         Assert.That(Enumerable.Range(0, dataset.Count).Select(dataset.Label), Is.EqualTo(labels));
-        Assert.That(dataset.Describe(2), Is.EqualTo("data_batch_2[1]"));
-        Assert.That(dataset.Describe(14), Is.EqualTo("data_batch_5[4]"));
+        Assert.That(dataset.StoredPath(2), Is.EqualTo("cifar-10-batches-py/data_batch_2[1]"));
+        Assert.That(dataset.Describe(14), Does.EndWith("data_batch_5[4]"));
         RgbImage image = dataset.Load(2);
         Assert.That((image.Width, image.Height), Is.EqualTo((32, 32)));
         for (int p = 0; p < 1024; p++)
@@ -74,7 +74,7 @@ internal sealed class Cifar10DatasetTests
     {
         ImageDataset dataset = DatasetCatalog.Open("CIFAR10", split, Repository.Shared("data"));
         Assert.That(dataset.Count, Is.EqualTo(split == DatasetSplit.Train ? 5000 : 2000));
-        Assert.That(dataset.Describe(0), Is.EqualTo(first));
+        Assert.That(dataset.Describe(0), Does.EndWith(first));
         int[] labels = split == DatasetSplit.Train ? [5, 9, 3, 8, 0] : [7, 4, 2, 8, 5];
         Assert.That(Enumerable.Range(0, 5).Select(dataset.Label), Is.EqualTo(labels));
         Assert.That(Enumerable.Range(0, dataset.Count).GroupBy(dataset.Label).Count(), Is.EqualTo(10));

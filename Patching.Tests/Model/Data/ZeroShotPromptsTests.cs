@@ -19,7 +19,12 @@ internal sealed class ZeroShotPromptsTests
         Assert.That(ZeroShotPrompts.For("GTSRB").Fill("stop")[2], Is.EqualTo("a close up photo of a \"stop\" traffic sign."));
         Assert.That(ZeroShotPrompts.For("KITTI").Fill(ZeroShotPrompts.For("KITTI").ClassNames[3]),
             Is.EqualTo(new[] { "a photo i took with no car." }));
-        Assert.That(ZeroShotPrompts.For("DTD").ClassNames, Is.Empty);
+        (string Name, int Count)[] counts = [("DTD", 47), ("Cars", 196), ("CIFAR100", 100), ("Food101", 101), ("SUN397", 397), ("MTSD", 0)];
+        Assert.That(counts.Select(one => ZeroShotPrompts.For(one.Name).ClassNames.Count), Is.EqualTo(counts.Select(one => one.Count)));
+        // The original takes these from files and folders as they are.
+        Assert.That(ZeroShotPrompts.For("CIFAR100").ClassNames[1], Is.EqualTo("aquarium_fish"));
+        Assert.That(ZeroShotPrompts.For("SUN397").ClassNames[8], Is.EqualTo("apartment building outdoor"));
+        Assert.That(ZeroShotPrompts.For("ImageNetV2"), Is.SameAs(ZeroShotPrompts.For("ImageNet")));
     }
 
     [Test]

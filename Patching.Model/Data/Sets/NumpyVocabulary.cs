@@ -1,6 +1,6 @@
 using Patching.Model.Pickle;
 
-namespace Patching.Model.Data;
+namespace Patching.Model.Data.Sets;
 
 /// <summary>A numpy array found in a pickle: bytes in row-major order that lie inside the file's bytes.</summary>
 internal sealed class PickledArray

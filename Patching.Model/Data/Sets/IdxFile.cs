@@ -1,7 +1,8 @@
 using System.Buffers.Binary;
 using System.IO.Compression;
+using Patching.Model.Data.Files;
 
-namespace Patching.Model.Data;
+namespace Patching.Model.Data.Sets;
 
 /// <summary>
 /// Reads the IDX files of MNIST (http://yann.lecun.com/exdb/mnist): big-endian magic <c>0 0 08 D</c> (unsigned bytes, D dimensions), D
@@ -17,26 +18,25 @@ internal static class IdxFile
     private const int FirstAllocation = 64 << 20;
 
     /// <summary>Reads a whole file.</summary>
-    /// <param name="path">File, raw or <c>.gz</c>.</param>
+    /// <param name="tree">Where the file is.</param>
+    /// <param name="file">File, raw or <c>.gz</c>.</param>
     /// <param name="dimensions">Number of dimensions it must have: 3 for images [n, rows, columns], 1 for labels [n].</param>
     /// <returns>Sizes of the dimensions, and the elements in row-major order.</returns>
     /// <exception cref="InputException">The file cannot be read, or its header and its length contradict each other.</exception>
-    public static (int[] Shape, byte[] Data) Read(string path, int dimensions)
+    public static (int[] Shape, byte[] Data) Read(FileTree tree, string file, int dimensions)
     {
+        string path = tree.Describe(file);
         try
         {
-            using FileStream file = File.OpenRead(path);
-            if (!path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase)) return Read(file, path, dimensions, file.Length);
-            using var unzipped = new GZipStream(file, CompressionMode.Decompress);
-            return Read(unzipped, path, dimensions, file.Length * MostDeflateGain);
+            byte[] bytes = tree.Read(file).ToArray();
+            using var stream = new MemoryStream(bytes);
+            if (!file.EndsWith(".gz", StringComparison.OrdinalIgnoreCase)) return Read(stream, path, dimensions, bytes.Length);
+            using var unzipped = new GZipStream(stream, CompressionMode.Decompress);
+            return Read(unzipped, path, dimensions, (long)bytes.Length * MostDeflateGain);
         }
         catch (InvalidDataException e)
         {
             throw new InputException($"{path}: damaged gzip data ({OneLine.Of(e)}); download the file again", e);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new InputException($"{path}: cannot be read ({OneLine.Of(e)})", e);
         }
     }
 
