@@ -69,12 +69,25 @@ internal sealed class GpuCommandTests
     [Test]
     public void BothKindsOfTensorCoresAreMeasured()
     {
-        using StandInDriver? driver = StandInDriver.UsesHardware ? null : StandInDriver.Visible();
-        int code = GpuCommand.Run(["--only", "gemm", "--models", "tiny", "--batch", "1", "--rounds", "1", "--seconds", "0", "--peer", "none", "--out", folder]);
-        Assert.That(code, Is.Zero);
-        GpuMeasurement[] rows = [.. File.ReadLines(Path.Combine(folder, "measurements.jsonl")).Select(GpuMeasurement.Parse).Where(row => row.Section == "gemm")];
-        foreach (string engine in (string[])["patching", "patching mma.sync", "patching wgmma"])
-            Assert.That(rows.Count(row => row.Engine == engine && row.Seconds.Count == 1), Is.EqualTo(15), engine);
+        if (StandInDriver.UsesHardware) Assert.Ignore("runs on real hardware, not on the stand-in driver");
+        using StandInDriver driver = StandInDriver.Visible();
+        using Device device = Device.Open(DeviceKind.Cuda);
+        using PeerProcess none = new("python3", null, "cpu");
+        List<TensorCores> prepared = [];
+        GpuWork work = new("gemm", "tiny", "nothing", 1, null, Prepare, []) { ByTensorCores = true };
+        GpuOptions options = GpuOptions.Parse(["--rounds", "2", "--seconds", "0"]);
+        IReadOnlyList<GpuMeasurement> rows = work.Measure(device, none, options);
+        Assert.That(rows.Select(row => (row.Engine, row.Seconds.Count)), Is.EqualTo([("patching", 2), ("patching mma.sync", 2), ("patching wgmma", 2)]));
+        Assert.That(prepared, Is.EqualTo([TensorCores.Best, TensorCores.MmaSync, TensorCores.Wgmma]));
+        Assert.That(device.TensorCores, Is.EqualTo(TensorCores.Best));
+        rows = (work with { ByTensorCores = false }).Measure(device, none, options);
+        Assert.That(rows.Select(row => row.Engine), Is.EqualTo(["patching"]));
+
+        PreparedWork Prepare(Device on)
+        {
+            prepared.Add(on.TensorCores);
+            return new PreparedWork(() => { }, 1, null, []);
+        }
     }
 
     /// <summary>
