@@ -27,8 +27,14 @@ internal sealed record TrainingOverlap(double SameBatch, double FromFiles, doubl
         using VisionTransformer tower = new(device, model.Config, ClipNormalization.Table.Values);
         FinetuneSettings settings = new()
         {
-            TrainDataset = "benchmark", TrainImages = dataset.Count, BaseModelSha256 = "", HeadKey = "", Epochs = 1000, WarmupLength = 0,
-            BatchSize = Batch, LearningRate = 1e-6,
+            TrainDataset = "benchmark",
+            TrainImages = dataset.Count,
+            BaseModelSha256 = "",
+            HeadKey = "",
+            Epochs = 1000,
+            WarmupLength = 0,
+            BatchSize = Batch,
+            LearningRate = 1e-6,
         };
         using Finetuner finetuner = new(device, model.Config, tower, model.Fill, model.Head(Classes), settings);
         byte[] pixels = model.Pixels(Batch);
