@@ -57,11 +57,8 @@ internal static class CommonOptions
 
     public static Option<string?> Choose { get; } = Choice("--choose", "Choose alpha on held-out images: the best mean of supported and patching accuracy.", "mean");
 
-    public static Option<double?> MaxDrop { get; } = new("--max-drop")
-    {
-        Description = "Choose alpha on held-out images: the most patching accuracy while no supported task loses more than this many points.",
-        CustomParser = result => Parse<double>("--max-drop", result.Tokens[0].Value, result),
-    };
+    public static Option<double?> MaxDrop { get; } =
+        Maybe<double>("--max-drop", "Choose alpha on held-out images: the most patching accuracy while no supported task loses more than this many points.");
 
     public static Option<bool> Search { get; } = new("--search") { Description = "Search alpha adaptively instead of trying every --alpha." };
 
@@ -94,6 +91,11 @@ internal static class CommonOptions
     public static Option<string?> Save { get; } = new("--save") { Description = "Folder for models, heads and the state of the training." };
 
     public static Option<string?> Load { get; } = NotEmpty(new Option<string?>("--load") { Description = "A fine-tuned model to use instead of training one." });
+
+    public static Option<bool> TrainText { get; } = new("--train-text")
+    {
+        Description = "Fine-tune the text tower, too: contrastively, on the images and their class names in templates.",
+    };
 
     public static Option<bool> EvalEveryEpoch { get; } = new("--eval-every-epoch") { Description = "Evaluate after every epoch, too." };
 
@@ -199,6 +201,10 @@ internal static class CommonOptions
             DefaultValueFactory = _ => byDefault,
             CustomParser = result => Parse<T>(name, result.Tokens[0].Value, result),
         };
+
+    /// <summary>An option that takes one number, or none.</summary>
+    public static Option<T?> Maybe<T>(string name, string description)
+        where T : struct, INumber<T> => new(name) { Description = description, CustomParser = result => Parse<T>(name, result.Tokens[0].Value, result) };
 
     /// <summary>An option that takes numbers, none if it is not given.</summary>
     public static Option<double[]> Numbers(string name, string description) => new(name)

@@ -1,7 +1,9 @@
 using System.CommandLine;
+using System.Globalization;
 using Patching.Cli.Output;
 using Patching.Kernels;
 using Patching.Model;
+using Patching.Model.Choosing;
 using Patching.Model.Clip;
 using Patching.Model.Data;
 using Patching.Model.Merging;
@@ -34,6 +36,8 @@ internal static class MergeCommand
         new("--fisher") { Description = "A file of patching fisher per model, in their order.", AllowMultipleArgumentsPerToken = true, Required = true };
     private static readonly Option<double> LayerAlpha = CommonOptions.Number("--alpha", "Coefficient of the first block.", 0.5);
     private static readonly Option<double> Slope = CommonOptions.Number("--slope", "What the last block's coefficient is larger by (LiNeS).", 0.0);
+    private static readonly Option<string?> Patched = new("--patched") { Description = "For --search: the task that was learnt; the others of --eval-datasets are not to be forgotten." };
+    private static readonly Option<int> Budget = CommonOptions.Number("--budget", "For --search: the most models evaluated.", 60);
     private static readonly Option<string[]> Layer = new("--layer")
     {
         Description = "A coefficient of one layer's own, such as visual.3=0.25; layers are visual.stem, visual.0 ..., visual.head and the same with text.",
@@ -51,7 +55,7 @@ internal static class MergeCommand
             (parsed, _) => new TiesMerge(parsed.GetValue(Density), parsed.GetValue(Scale))),
         Method("dare", "DARE: drop numbers of task vectors at random, enlarge the rest, add.", Based, [Drop, Scales, Seed], 1,
             (parsed, given) => Numbered(Given(parsed, Scales, given.Count - 1, 1, false), scales => new DareMerge(parsed.GetValue(Drop), scales, parsed.GetValue(Seed)))),
-        Method("layers", "Base and fine-tuned model with a coefficient per layer.", Two, [LayerAlpha, Slope, Layer], 2, null),
+        Layers(),
         FisherMethod(),
         Soup(),
     };
@@ -76,16 +80,15 @@ internal static class MergeCommand
 
     private static Sorted Numbered(double[] numbers, Func<double[], MergeMethod> make) => new(numbers, make);
 
-    private static Command Method(string name, string description, Argument<string[]> models, Option[] options, int fixedModels, Choice? choose)
+    private static Command Method(string name, string description, Argument<string[]> models, Option[] options, int fixedModels, Choice choose)
     {
         Command command = Start(name, description, models, options);
         command.SetAction(parsed =>
         {
             string[] paths = parsed.GetRequiredValue(models);
             MergeOutput output = Output(parsed);
-            Sorted? chosen = choose?.Invoke(parsed, paths);
+            Sorted chosen = choose(parsed, paths);
             using ModelMerge merge = Open(parsed, paths);
-            chosen ??= LayerCoefficients.Create(merge.Config, parsed.GetValue(LayerAlpha), parsed.GetValue(Slope), parsed.GetValue(Layer) ?? []).Method();
             // A number belongs to a model behind the base, if there is a base.
             int skip = chosen.Numbers is null ? 0 : paths.Length - chosen.Numbers.Length;
             double[]? numbers = chosen.Numbers is null ? null : [.. Enumerable.Repeat(0.0, skip), .. chosen.Numbers];
@@ -94,6 +97,48 @@ internal static class MergeCommand
             return Done(parsed, output);
         });
         return command;
+    }
+
+    private static Command Layers()
+    {
+        Command command = Start("layers", "Base and fine-tuned model with a coefficient per layer: given, with a slope, or searched on held-out images.", Two,
+            [LayerAlpha, Slope, Layer, CommonOptions.Search, Patched, CommonOptions.EvalDatasets, CommonOptions.DataLocation, CommonOptions.MaxDrop, CommonOptions.Resolution, Budget, .. EvaluationOptions]);
+        command.SetAction((parsed, cancellation) => Task.FromResult(Layers(parsed, cancellation)));
+        return command;
+    }
+
+    private static int Layers(ParseResult parsed, CancellationToken cancellation)
+    {
+        MergeOutput output = Output(parsed);
+        bool searches = parsed.GetValue(CommonOptions.Search);
+        if (searches && ((Option[])[LayerAlpha, Slope, Layer]).FirstOrDefault(option => parsed.GetResult(option) is { Implicit: false }) is { } given)
+            throw new InputException($"--search: finds the coefficients itself; leave {given.Name} out");
+        if (!searches && ((Option[])[Patched, CommonOptions.EvalDatasets, CommonOptions.MaxDrop, Budget]).FirstOrDefault(option => parsed.GetResult(option) is { Implicit: false }) is { } useless)
+            throw new InputException($"{useless.Name}: only --search looks at data; add it");
+        using ModelMerge merge = Open(parsed, parsed.GetRequiredValue(Two));
+        LayerCoefficients layers = searches
+            ? SearchLayers(parsed, merge, cancellation)
+            : LayerCoefficients.Create(merge.Config, parsed.GetValue(LayerAlpha), parsed.GetValue(Slope), parsed.GetValue(Layer) ?? []);
+        merge.Save(layers.Method(), [0, 1], output);
+        return Done(parsed, output);
+    }
+
+    private static LayerCoefficients SearchLayers(ParseResult parsed, ModelMerge merge, CancellationToken cancellation)
+    {
+        string patched = DatasetCatalog.ValidationName(parsed.GetValue(Patched) ?? throw new InputException("--search: name the task that was learnt with --patched"));
+        string[] names = [.. CommonOptions.Split(parsed.GetValue(CommonOptions.EvalDatasets)).Select(DatasetCatalog.ValidationName).Append(patched).Distinct()];
+        if (names.Length < 2) throw new InputException("--eval-datasets: name at least one supported task, which is not to be forgotten");
+        ChoiceSettings choice = new(new ChoiceRule(parsed.GetValue(CommonOptions.MaxDrop) / 100), Search: true, parsed.GetValue(CommonOptions.Resolution));
+        choice.Check();
+        int budget = parsed.GetValue(Budget);
+        if (budget < 1) throw new InputException($"--budget {budget}: must be 1 or more");
+        return WithScorer(parsed, merge, names, cancellation, (scorer, progress) =>
+        {
+            (LayerCoefficients layers, FoundCoefficients found) = LayerSearch.Run(merge, scorer, choice.Rule, [.. names.Select(name => name == patched)], choice.Steps, budget, cancellation);
+            progress.Events.Note!(string.Create(
+                CultureInfo.InvariantCulture, $"{layers.Description}: {choice.Rule.Description} {found.Value * 100:0.00} on held-out images after {found.Evaluations} of at most {budget} evaluations"));
+            return layers;
+        });
     }
 
     private static Command FisherMethod()
@@ -136,17 +181,26 @@ internal static class MergeCommand
         MergeOutput output = Output(parsed);
         IReadOnlyList<string> names = CommonOptions.Split(parsed.GetValue(CommonOptions.EvalDatasets));
         if (names.Count == 0) throw new InputException("--eval-datasets: name the held-out data that decides, such as MNISTVal");
-        PatchSettings.CheckBatchSize(parsed.GetValue(CommonOptions.BatchSize));
-        ImageDataset[] datasets = [.. names.Select(name => DatasetCatalog.Open(name, DatasetSplit.Test, parsed.GetRequiredValue(CommonOptions.DataLocation)))];
         using ModelMerge merge = Open(parsed, paths);
-        using Device device = CommonOptions.OpenDevice(parsed);
-        using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
-        using ClipModel model = ClipModel.Open(device, paths[0], CommonOptions.ActivationOf(parsed), parsed.GetValue(CommonOptions.Tokenizer), CommonOptions.PrecisionOf(parsed));
-        using ModelScorer scorer = new(model, datasets, Batches(parsed, model), new HeadCache(null), progress.Events.Progress);
-        IReadOnlyList<int> soup = GreedySoup.Choose(merge, scorer, progress.Events.Note, cancellation);
-        progress.Finish();
+        IReadOnlyList<int> soup = WithScorer(parsed, merge, names, cancellation, (scorer, progress) => GreedySoup.Choose(merge, scorer, progress.Events.Note, cancellation));
         merge.Save(GreedySoup.Mean(soup.Count), soup, output);
         return Done(parsed, output);
+    }
+
+    // Heads come from the first model.
+    private static T WithScorer<T>(ParseResult parsed, ModelMerge merge, IReadOnlyList<string> names, CancellationToken cancellation, Func<ModelScorer, ProgressReporter, T> search)
+    {
+        PatchSettings.CheckBatchSize(parsed.GetValue(CommonOptions.BatchSize));
+        ImageDataset[] datasets = [.. names.Select(name => DatasetCatalog.Open(name, DatasetSplit.Test, parsed.GetRequiredValue(CommonOptions.DataLocation)))];
+        cancellation.ThrowIfCancellationRequested();
+        using Device device = CommonOptions.OpenDevice(parsed);
+        using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
+        using ClipModel model = ClipModel.Open(
+            device, merge.Inputs[0].Name, CommonOptions.ActivationOf(parsed), parsed.GetValue(CommonOptions.Tokenizer), CommonOptions.PrecisionOf(parsed));
+        using ModelScorer scorer = new(model, datasets, Batches(parsed, model), new HeadCache(null), progress.Events.Progress);
+        T found = search(scorer, progress);
+        progress.Finish();
+        return found;
     }
 
     /// <summary>Flags of commands that evaluate or differentiate a model.</summary>

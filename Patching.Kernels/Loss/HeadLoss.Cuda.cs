@@ -30,7 +30,7 @@ public static partial class HeadLoss
     private static readonly CudaKernel ForwardCudaKernel = new(FourImages, Threads);
 
     private static void ForwardCuda(
-        Device device, Tensor losses, Tensor dFeatures, Tensor features, Tensor head, Tensor labels, float smoothing, Tensor scratch)
+        Device device, Tensor losses, Tensor dFeatures, Tensor features, Tensor head, Tensor labels, float smoothing, Tensor scratch, float scale)
     {
         if (features.Columns > WidestFusedRow)
             throw new ArgumentException($"features: at most {WidestFusedRow} columns beside bfloat16 tensors, got {features}; use single precision");
@@ -47,7 +47,7 @@ public static partial class HeadLoss
                 Columns = features.Columns,
                 Quads = (features.Columns + 3) / 4,
                 Smoothing = smoothing,
-                Scale = 1f / batch,
+                Scale = scale,
             });
     }
 

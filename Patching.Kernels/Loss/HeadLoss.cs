@@ -23,9 +23,11 @@ public static partial class HeadLoss
     /// <param name="labels">Integers, [B].</param>
     /// <param name="smoothing">Label smoothing in [0, 1]: the share of the target spread evenly over all classes.</param>
     /// <param name="scratch">At least <see cref="ScratchLength"/> elements, overwritten.</param>
+    /// <param name="meanOver">Images that the mean is over, where these are only a part of a batch; 0 is B.</param>
     public static void Forward(
-        Device device, Tensor losses, Tensor dFeatures, Tensor features, Tensor head, Tensor labels, float smoothing, Tensor scratch)
+        Device device, Tensor losses, Tensor dFeatures, Tensor features, Tensor head, Tensor labels, float smoothing, Tensor scratch, int meanOver = 0)
     {
+        float scale = 1f / (meanOver == 0 ? features.Rows : meanOver);
         if (!(smoothing is >= 0 and <= 1))
             throw new ArgumentOutOfRangeException(nameof(smoothing), smoothing, "label smoothing must be between 0 and 1");
         int batch = features.Rows, width = features.Columns, classes = head.Rows;
@@ -38,13 +40,13 @@ public static partial class HeadLoss
         bool isRounded = ElementType.BFloat16 == dFeatures.Type || ElementType.BFloat16 == head.Type || ElementType.BFloat16 == features.Type;
         if (isRounded) Require.Cuda(device, "HeadLoss");
         if (device.Kind == DeviceKind.Cuda && (isRounded || width <= WidestFusedRow))
-            ForwardCuda(device, losses, dFeatures, features, head, labels, smoothing, scratch);
+            ForwardCuda(device, losses, dFeatures, features, head, labels, smoothing, scratch, scale);
         else
-            ForwardByParts(device, losses, dFeatures, features, head, labels, smoothing, scratch);
+            ForwardByParts(device, losses, dFeatures, features, head, labels, smoothing, scratch, scale);
     }
 
     private static void ForwardByParts(
-        Device device, Tensor losses, Tensor dFeatures, Tensor features, Tensor head, Tensor labels, float smoothing, Tensor scratch)
+        Device device, Tensor losses, Tensor dFeatures, Tensor features, Tensor head, Tensor labels, float smoothing, Tensor scratch, float scale)
     {
         int batch = features.Rows, width = features.Columns, classes = head.Rows;
         Tensor unit = Cut(scratch, 0, batch, width);
@@ -53,7 +55,7 @@ public static partial class HeadLoss
         L2Normalize.Forward(device, unit, inverseNorm, features);
         Gemm.Forward(device, logits, unit, head);
         // The gradients of the logits and of the unit features take the place of what they are gradients of.
-        CrossEntropy.Forward(device, losses, logits, logits, labels, smoothing, 1f / batch);
+        CrossEntropy.Forward(device, losses, logits, logits, labels, smoothing, scale);
         Gemm.BackwardInput(device, dFeatures, logits, head);
         L2Normalize.Backward(device, dFeatures, dFeatures, unit, inverseNorm);
     }

@@ -2,6 +2,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Patching.Model.Evaluation;
+using Patching.Model.Merging;
 
 namespace Patching.Model.Choosing;
 
@@ -58,10 +59,5 @@ public sealed record ChoiceOutcome(
     /// <summary>Writes everything as JSON.</summary>
     /// <param name="path">The file; one that exists is replaced.</param>
     /// <param name="command">The command line, to be recorded.</param>
-    public void Save(string path, string command)
-    {
-        string temporary = $"{path}.{Guid.NewGuid():N}.tmp";
-        File.WriteAllText(temporary, JsonSerializer.Serialize(new { Command = command, Choice = this }, Format) + "\n");
-        File.Move(temporary, path, overwrite: true);
-    }
+    public void Save(string path, string command) => OutputFile.WriteText(path, JsonSerializer.Serialize(new { Command = command, Choice = this }, Format) + "\n");
 }

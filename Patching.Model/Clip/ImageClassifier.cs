@@ -70,6 +70,17 @@ public sealed class ImageClassifier : IDisposable
         return dFeatures;
     }
 
+    /// <summary>The same for images that are part of a larger batch.</summary>
+    /// <param name="features">[n, E].</param>
+    /// <param name="dFeatures">[n, E] in the tower's precision, written: their part of the gradient of the mean over the whole batch.</param>
+    /// <param name="smoothing">Label smoothing.</param>
+    /// <param name="meanOver">Images of the whole batch.</param>
+    public void LossOfPart(Tensor features, Tensor dFeatures, float smoothing, int meanOver)
+    {
+        int batch = features.Rows;
+        HeadLoss.Forward(device, buffers.Losses.Prefix(batch), dFeatures, features, head, buffers.Labels.Prefix(batch), smoothing, buffers.Scratch, meanOver);
+    }
+
     /// <summary>Losses [B] of the last <paramref name="batch"/> images that <see cref="Loss"/> saw.</summary>
     public Tensor Losses(int batch) => buffers.Losses.Prefix(batch);
 

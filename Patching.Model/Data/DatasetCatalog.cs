@@ -7,7 +7,8 @@ namespace Patching.Model.Data;
 /// path: any folder of images as <c>folder:PATH</c>, a table as <c>csv:FILE</c>, typographic attacks as <c>typographic:PATH</c>,
 /// the images of a manifest as <c>manifest:FILE</c>, images with captions as <c>captions:FILE</c>. Every name can end in <c>Val</c> (with a
 /// path <c>folderVal:PATH</c>, and so on; captions cannot): such a data set trains on a part of the training images and is evaluated on the
-/// rest (or on the official validation images, where the original uses these), so that choosing alpha never looks at the test images.
+/// rest (or on the official validation images, where the original uses these), so that choosing alpha never looks at the test images. Behind
+/// any name, <c>:A</c> and <c>:B</c> are the two halves of its classes.
 /// </summary>
 public static class DatasetCatalog
 {
@@ -60,6 +61,8 @@ public static class DatasetCatalog
     /// damaged.</exception>
     public static ImageDataset Open(string name, DatasetSplit split, string dataLocation)
     {
+        if (WithoutHalf(name) is { Length: var length } && length < name.Length)
+            return ClassHalfDataset.Of(Canonical(name), Open(name[..length], split, dataLocation), name.EndsWith('B'));
         if (PrefixOf(name) is { } prefix)
         {
             string path = WithHome(name[prefix.Length..]), named = prefix + name[prefix.Length..];
@@ -99,6 +102,7 @@ public static class DatasetCatalog
     /// <exception cref="InputException">The name is unknown.</exception>
     public static string Canonical(string name)
     {
+        if (WithoutHalf(name) is { Length: var length } && length < name.Length) return Canonical(name[..length]) + name[length..];
         if (PrefixOf(name) is { } prefix) return prefix + name[prefix.Length..];
         string plain = WithoutValidationSuffix(name);
         foreach (string known in Names)
@@ -128,17 +132,23 @@ public static class DatasetCatalog
     /// <exception cref="InputException">The name is unknown.</exception>
     public static string ValidationName(string name)
     {
-        string canonical = Canonical(name);
+        string half = name[WithoutHalf(name).Length..], canonical = Canonical(WithoutHalf(name));
+        if (half.Length > 0) return ValidationName(canonical) + half;
         if (IsValidation(canonical)) return canonical;
         return PrefixOf(canonical) is { } prefix ? ValidationPrefix(prefix) + canonical[prefix.Length..] : canonical + ValidationSuffix;
     }
 
     /// <summary>Whether a name as <see cref="Canonical"/> gives it is that of a data set with divided training images.</summary>
-    public static bool IsValidation(string canonical) => PrefixOf(canonical) is { } prefix
-        ? ValidationPrefixes.Contains(prefix)
-        : !Names.Contains(canonical) && canonical.EndsWith(ValidationSuffix, StringComparison.Ordinal);
+    public static bool IsValidation(string canonical)
+    {
+        string whole = WithoutHalf(canonical);
+        return PrefixOf(whole) is { } prefix ? ValidationPrefixes.Contains(prefix) : !Names.Contains(whole) && whole.EndsWith(ValidationSuffix, StringComparison.Ordinal);
+    }
 
     private static string ValidationPrefix(string prefix) => $"{prefix[..^1]}{ValidationSuffix}:";
+
+    /// <summary>The name without the mark of a half of its classes; the name itself if it has none.</summary>
+    internal static string WithoutHalf(string name) => name.Length > 2 && name[^2..] is ":A" or ":B" ? name[..^2] : name;
 
     /// <summary>The name without <c>Val</c> at its end; the name itself if it does not end so.</summary>
     internal static string WithoutValidationSuffix(string name) =>

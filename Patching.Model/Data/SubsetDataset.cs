@@ -3,14 +3,20 @@ using Patching.Model.Images;
 namespace Patching.Model.Data;
 
 /// <summary>Some images of another data set in a given order: the parts of a validation split.</summary>
-internal sealed class SubsetDataset : ImageDataset
+internal class SubsetDataset : ImageDataset
 {
     private readonly ImageDataset whole;
     private readonly int[] indices;
 
     /// <summary>Creates the part whose image i is image <c>indices[i]</c> of <paramref name="whole"/>.</summary>
     public SubsetDataset(string name, ImageDataset whole, int[] indices)
-        : base(name, whole.ClassNames)
+        : this(name, whole, indices, whole.ClassNames)
+    {
+    }
+
+    /// <summary>The same with other classes.</summary>
+    protected SubsetDataset(string name, ImageDataset whole, int[] indices, IReadOnlyList<string> classNames)
+        : base(name, classNames)
     {
         this.whole = whole;
         this.indices = indices;

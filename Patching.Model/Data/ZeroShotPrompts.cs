@@ -47,6 +47,7 @@ public sealed class ZeroShotPrompts
     /// <exception cref="InputException">The table has no such name.</exception>
     public static ZeroShotPrompts For(string datasetName)
     {
+        datasetName = DatasetCatalog.WithoutHalf(datasetName);
         if (DatasetCatalog.PrefixOf(datasetName) is not null) return Default;
         if (Table.TryGetValue(datasetName, out ZeroShotPrompts? prompts)) return prompts;
         if (Table.TryGetValue(DatasetCatalog.WithoutValidationSuffix(datasetName), out prompts)) return prompts;

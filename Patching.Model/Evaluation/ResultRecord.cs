@@ -60,6 +60,12 @@ public sealed record ResultRecord
     /// <summary>Settings of the fine-tune; absent where nothing was trained.</summary>
     public FinetuneSettings? Finetune { get; init; }
 
+    /// <summary>The recipe of a run over several tasks, as one line of JSON; absent otherwise.</summary>
+    public string? Recipe { get; init; }
+
+    /// <summary>How much of each fine-tuned model is in the one evaluated, in the order of the recipe's tasks; absent where <see cref="Alpha"/> says it.</summary>
+    public IReadOnlyList<double>? Coefficients { get; init; }
+
     /// <summary>The device, in words.</summary>
     public required string Device { get; init; }
 

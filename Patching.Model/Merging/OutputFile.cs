@@ -17,4 +17,12 @@ public static class OutputFile
         if (File.Exists(path) && !overwrite) throw new InputException($"{flag} {path}: exists already; name another file or give --overwrite");
         PatchSettings.CheckFolder(flag, Path.GetDirectoryName(Path.GetFullPath(path))!);
     }
+
+    /// <summary>Writes a small text, complete or not at all; a file that exists is replaced.</summary>
+    internal static void WriteText(string path, string text)
+    {
+        string temporary = $"{path}.{Guid.NewGuid():N}.tmp";
+        File.WriteAllText(temporary, text);
+        File.Move(temporary, path, overwrite: true);
+    }
 }

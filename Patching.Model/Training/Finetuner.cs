@@ -28,23 +28,28 @@ public sealed class Finetuner : ITrainer, IDisposable
     private readonly FinetuneSettings settings;
     private readonly CosineSchedule schedule;
     private readonly ImageActivations activations;
-    private readonly ImageClassifier classifier;
+    private readonly TaskHeads heads;
     private readonly ImageParameters weights;
     private readonly ImageParameters gradientTensors;
     private readonly Arena optimizer;
     private readonly PinnedUpload images;
-    private readonly PinnedUpload labelIndices;
     private readonly PinnedUpload coefficientValues;
-    private readonly RepeatedSteps<int> steps;
+    private readonly RepeatedSteps<string> steps;
     private Tensor clip;
     private Tensor normScratch;
     private Tensor coefficients;
-    private int lastCount;
     private bool parametersDetached;
 
     /// <summary>Allocates everything and loads the weights to start from.</summary>
     /// <exception cref="DeviceException">The device has not enough memory.</exception>
     public Finetuner(Device device, ClipConfig config, ImageTower tower, ParameterSource initial, ZeroShotHead head, FinetuneSettings settings)
+        : this(device, config, tower, initial, [head], settings)
+    {
+    }
+
+    /// <summary>The same for several tasks at once, each with its own head; labels are numbered one task after the other.</summary>
+    /// <exception cref="DeviceException">The device has not enough memory.</exception>
+    public Finetuner(Device device, ClipConfig config, ImageTower tower, ParameterSource initial, IReadOnlyList<ZeroShotHead> heads, FinetuneSettings settings)
     {
         this.device = device;
         this.tower = tower;
@@ -57,7 +62,7 @@ public sealed class Finetuner : ITrainer, IDisposable
         SecondMoment = new ParameterSet(device, "second moment", table);
         activations = ImageActivations.Create(
             device, config, settings.BatchSize, training: true, settings.Precision, settings.BatchNorm ?? BatchNormStatistics.Frozen);
-        classifier = new ImageClassifier(device, head, settings.BatchSize, settings.Precision);
+        this.heads = new TaskHeads(device, heads, settings.BatchSize, settings.Precision);
         weights = ImageParameters.Of(Parameters, config);
         gradientTensors = ImageParameters.Of(Gradients, config);
         optimizer = Arena.Allocate(device, "gradient norm", arena =>
@@ -67,9 +72,8 @@ public sealed class Finetuner : ITrainer, IDisposable
             coefficients = arena.Take("coefficients", AdamW.CoefficientCount);
         });
         images = new PinnedUpload(device, activations.Images);
-        labelIndices = new PinnedUpload(device, classifier.Labels);
         coefficientValues = new PinnedUpload(device, coefficients);
-        steps = new RepeatedSteps<int>(device);
+        steps = new RepeatedSteps<string>(device);
         Parameters.Load(initial);
     }
 
@@ -101,14 +105,12 @@ public sealed class Finetuner : ITrainer, IDisposable
     {
         AdamWSettings adamW = new((float)schedule.At(StepsDone), Beta1, Beta2, Epsilon, (float)settings.WeightDecay);
         StepsDone++;
-        lastCount = labels.Length;
-        images.Upload(pixels);
-        labelIndices.Upload(labels);
+        images.Upload(heads.Upload(pixels, labels));
         Span<float> values = stackalloc float[AdamW.CoefficientCount];
         AdamW.WriteCoefficients(values, adamW, checked((int)StepsDone));
         coefficientValues.Upload<float>(values);
         ImageActivations batch = activations.Shrunk(labels.Length);
-        steps.Run(labels.Length, () => Launch(batch));
+        steps.Run(heads.Composition, () => Launch(batch));
     }
 
     /// <inheritdoc/>
@@ -119,7 +121,7 @@ public sealed class Finetuner : ITrainer, IDisposable
     public StepReport Report()
     {
         device.Synchronize();
-        double loss = classifier.Losses(lastCount).ToArray().Average(value => (double)value);
+        double loss = heads.Losses().Average(value => (double)value);
         double gradientNorm = clip.ToArray()[0];
         if (!double.IsFinite(loss) || !double.IsFinite(gradientNorm))
             throw new DivergedException($"training diverged at step {StepsDone} (loss {loss}, gradient norm {gradientNorm}); lower --lr or lengthen --warmup_length");
@@ -139,13 +141,12 @@ public sealed class Finetuner : ITrainer, IDisposable
         if (!parametersDetached) Parameters.Dispose();
         steps.Dispose();
         images.Dispose();
-        labelIndices.Dispose();
         coefficientValues.Dispose();
         Gradients.Dispose();
         FirstMoment.Dispose();
         SecondMoment.Dispose();
         activations.Dispose();
-        classifier.Dispose();
+        heads.Dispose();
         optimizer.Dispose();
     }
 
@@ -156,7 +157,7 @@ public sealed class Finetuner : ITrainer, IDisposable
     {
         Gradients.Clear();
         tower.Forward(weights, batch);
-        Tensor dFeatures = classifier.Loss(batch.Features, (float)settings.LabelSmoothing);
+        Tensor dFeatures = heads.Loss(batch.Features, (float)settings.LabelSmoothing);
         tower.Backward(weights, gradientTensors, batch, dFeatures);
         GradientNorm.Forward(device, clip, Gradients.Flat, normScratch, (float)settings.ClipNorm);
         AdamW.Step(device, Trained(Parameters), Trained(FirstMoment), Trained(SecondMoment), Trained(Gradients), clip, coefficients, Parameters.Rounded);

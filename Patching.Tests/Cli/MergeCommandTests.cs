@@ -106,6 +106,25 @@ internal sealed class MergeCommandTests
         Assert.That(outcome.ErrorLines.Count(line => line.EndsWith("joins", StringComparison.Ordinal) || line.EndsWith("left out", StringComparison.Ordinal)), Is.EqualTo(2));
     }
 
+    [Test]
+    public void LayersAreSearchedOnHeldOutImages()
+    {
+        TinyWorld.Copy(world.Colours, world["others"]);
+        foreach (string split in (string[])["train", "test"]) Directory.Move(world["others", split, "red"], world["others", split, "sky"]);
+        TinyWorld.Do(world.Patch("--alpha", "1", "--epochs", "4"));
+        string[] command =
+        [
+            "merge", "layers", world.Model, Path.Combine(world.Save, "alpha=1"), "-o", world["out"], "--search", "--patched", world.Dataset, "--eval-datasets", "folder:" + world["others"],
+            "--resolution", "0.25", "--budget", "14", "--batch-size", "4", "--device", "cpu", "--threads", "2", "--workers", "2",
+        ];
+        Outcome outcome = TinyWorld.Do(command);
+        Assert.That(outcome.Error, Does.Contain("visual.stem=").And.Contain("of at most 14 evaluations").And.Contain("mean "));
+        using ClipCheckpoint merged = ClipCheckpoint.Open(world["out"]);
+        Assert.That(merged.Metadata["merge_method"], Does.StartWith("layers visual.stem="));
+        Assert.That(TinyWorld.Run([.. command, "--slope", "1", "--overwrite"]).Error, Does.Contain("--slope"));
+        Assert.That(TinyWorld.Run([.. command[..6], "--budget", "3", "--overwrite"]).Error, Does.Contain("--budget"));
+    }
+
     private void Merge(string method, string models, string options, string output) => TinyWorld.Do(Arguments(method, models, options, output));
 
     private string[] Arguments(string method, string models, string options, string output) =>
