@@ -44,7 +44,12 @@ internal sealed class JointFinetunerTests
     {
         FinetuneSettings settings = new()
         {
-            TrainDataset = "", TrainImages = labels.Length, BaseModelSha256 = "", HeadKey = "", BatchSize = labels.Length, WarmupLength = 1,
+            TrainDataset = "",
+            TrainImages = labels.Length,
+            BaseModelSha256 = "",
+            HeadKey = "",
+            BatchSize = labels.Length,
+            WarmupLength = 1,
         };
         using Finetuner finetuner = new(device, run.Model.Config, run.Model.Tower, run.Model.Checkpoint.Read, heads, settings);
         finetuner.Step(pixels, labels);
