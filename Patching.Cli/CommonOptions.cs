@@ -92,6 +92,11 @@ internal static class CommonOptions
 
     public static Option<string?> Load { get; } = NotEmpty(new Option<string?>("--load") { Description = "A fine-tuned model to use instead of training one." });
 
+    public static Option<bool> TrainText { get; } = new("--train-text")
+    {
+        Description = "Fine-tune the text tower, too: contrastively, on the images and their class names in templates.",
+    };
+
     public static Option<bool> EvalEveryEpoch { get; } = new("--eval-every-epoch") { Description = "Evaluate after every epoch, too." };
 
     public static Option<string?> ExpName { get; } = new("--exp_name", "--exp-name") { Description = "Name of the experiment in the results file." };

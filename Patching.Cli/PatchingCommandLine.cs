@@ -80,7 +80,7 @@ internal static class PatchingCommandLine
     private static (int Code, string Line) Explain(Exception failure) => failure switch
     {
         InputException or DeviceException => (ExitCodes.Usage, failure.Message),
-        OperationCanceledException => (ExitCodes.Failed, "interrupted; the same command continues where this one stopped if it has --save"),
+        OperationCanceledException => (ExitCodes.Failed, "interrupted; the same command continues where this one stopped if it keeps its state (--save, or the demo's --out)"),
         DivergedException or IOException or UnauthorizedAccessException => (ExitCodes.Failed, failure.Message),
         OutOfMemoryException => (ExitCodes.Failed, "out of memory; use a smaller --batch-size or fewer --workers"),
         _ => (ExitCodes.Failed, $"internal error: {failure.GetType().Name}: {failure.Message} (--verbose shows where)"),

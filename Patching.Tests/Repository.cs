@@ -23,15 +23,16 @@ internal static class Repository
         return path;
     }
 
-    private static string? SharedRoot { get; } = FindShared();
-
-    private static string? FindShared()
+    /// <summary>The nearest path of this name in a folder above the tests: a checkout's file, or one of the unpacked archive. Null where there is none.</summary>
+    public static string? Above(params string[] parts)
     {
         for (DirectoryInfo? folder = new(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
         {
-            string candidate = Path.Combine(folder.FullName, "shared");
-            if (Directory.Exists(Path.Combine(candidate, "golden"))) return candidate;
+            string candidate = Path.Combine([folder.FullName, .. parts]);
+            if (Path.Exists(candidate)) return candidate;
         }
         return null;
     }
+
+    private static string? SharedRoot { get; } = Path.GetDirectoryName(Above("shared", "golden"));
 }

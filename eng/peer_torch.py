@@ -3,15 +3,16 @@
 
     python3 eng/peer_torch.py [--only step,inference,gemm,attention,optimizer,interpolate,copy] [--models ViT-B/32,ViT-B/16,ViT-L/14]
                               [--modes eager,compiled] [--batch 128] [--classes 1000] [--rounds 7]      a JSON line per measurement
-    python3 eng/peer_torch.py --serve       reads a JSON job per line from standard input and answers each with a JSON line
+                              [--device cpu]
+    python3 eng/peer_torch.py --serve [--device cpu]      reads a JSON job per line from standard input and answers each with a JSON line
 
 A job is {"work": "step", "model": "ViT-B/32", "batch": 128, "classes": 1000, "mode": "eager"}; the first of its kind builds and warms it up, every one
 measures once: {"ok": true, "seconds": 0.0123, ...}. {"work": "drop"} frees everything. {"work": "gradients", "folder": ...} compares gradients, see there.
 A failure is {"ok": false, "error": "..."} and the next job goes on.
 
 What is measured: bfloat16 autocast with fp32 master weights, scaled_dot_product_attention, fused AdamW, clip_grad_norm_, QuickGELU, uint8 images in pinned
-memory normalised on the device, a frozen cosine head and cross-entropy; `compiled` is torch.compile of the tower with its default mode. Works without a GPU
-only as far as an error message.
+memory normalised on the device, a frozen cosine head and cross-entropy; `compiled` is torch.compile of the tower with its default mode. `--device cpu` tries
+everything out on the processor (and is how gradients are compared without a GPU); PyTorch before 2.0 lacks some of the work and says so.
 """
 
 import argparse
@@ -42,8 +43,15 @@ WORKS = ["copy", "gemm", "attention", "interpolate", "optimizer", "inference", "
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 LEAST_SECONDS = 0.2
+DEVICE = "cuda"  # or "cpu": see main
 
 if torch is not None:
+
+    class LayerNorm(nn.LayerNorm):
+        """In the precision of its parameters, as autocast has it on a GPU; on the processor autocast leaves it to the caller."""
+
+        def forward(self, x):
+            return super().forward(x.to(self.weight.dtype))
 
     class Block(nn.Module):
         """Pre-norm transformer block with QuickGELU, as CLIP has it."""
@@ -51,14 +59,14 @@ if torch is not None:
         def __init__(self, width, heads, mlp):
             super().__init__()
             self.heads = heads
-            self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+            self.ln_1, self.ln_2 = LayerNorm(width), LayerNorm(width)
             self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
             self.c_fc, self.c_proj = nn.Linear(width, mlp), nn.Linear(mlp, width)
 
         def forward(self, x):
             b, t, c = x.shape
             q, k, v = self.qkv(self.ln_1(x)).view(b, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-            y = F.scaled_dot_product_attention(q, k, v)
+            y = attention(q, k, v)
             x = x + self.out(y.transpose(1, 2).reshape(b, t, c))
             z = self.c_fc(self.ln_2(x))
             return x + self.c_proj(z * torch.sigmoid(1.702 * z))
@@ -71,7 +79,7 @@ if torch is not None:
             self.conv1 = nn.Conv2d(3, width, patch, patch, bias=False)
             self.class_embedding = nn.Parameter(torch.randn(width) * width**-0.5)
             self.positional_embedding = nn.Parameter(torch.randn((image // patch) ** 2 + 1, width) * width**-0.5)
-            self.ln_pre, self.ln_post = nn.LayerNorm(width), nn.LayerNorm(width)
+            self.ln_pre, self.ln_post = LayerNorm(width), LayerNorm(width)
             self.blocks = nn.ModuleList(Block(width, heads, 4 * width) for _ in range(layers))
             self.proj = nn.Linear(width, embedding, bias=False)
 
@@ -84,6 +92,32 @@ if torch is not None:
             return self.proj(self.ln_post(x[:, 0]))
 
 
+def attention(q, k, v):
+    """Written out where PyTorch is older than its fused attention; then only what is computed is comparable, not how fast."""
+    if hasattr(F, "scaled_dot_product_attention"):
+        return F.scaled_dot_product_attention(q, k, v)
+    return torch.softmax(q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]), dim=-1) @ v
+
+
+def synchronize():
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
+
+def pinned(tensor):
+    return tensor.pin_memory() if DEVICE == "cuda" else tensor
+
+
+def autocast(enabled=True):
+    return torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=enabled)
+
+
+def adamw(parameters):
+    """Fused on a GPU; on the processor as it is."""
+    options = {"fused": True} if DEVICE == "cuda" else {}
+    return torch.optim.AdamW(parameters, lr=1e-6, weight_decay=0.1, **options)
+
+
 def normalised(images, dtype):
     """uint8 [B, 3, S, S] on the device -> normalised planes."""
     mean = torch.tensor(MEAN, device=images.device, dtype=dtype).view(1, 3, 1, 1)
@@ -94,21 +128,23 @@ def normalised(images, dtype):
 def timed(run, repeat=None):
     """Seconds of one call: wall clock over enough calls, the device idle before and after."""
     if repeat is None:
-        torch.cuda.synchronize()
+        synchronize()
         start = time.perf_counter()
         run()
-        torch.cuda.synchronize()
+        synchronize()
         repeat = max(1, math.ceil(LEAST_SECONDS / max(time.perf_counter() - start, 1e-6)))
-    torch.cuda.synchronize()
+    synchronize()
     start = time.perf_counter()
     for _ in range(repeat):
         run()
-    torch.cuda.synchronize()
+    synchronize()
     return (time.perf_counter() - start) / repeat
 
 
 def captured(run, calls):
-    """The same calls as one CUDA graph, so that launching them costs neither engine anything."""
+    """The same calls as one CUDA graph, so that launching them costs neither engine anything; on the processor one after the other."""
+    if DEVICE != "cuda":
+        return lambda: [run() for _ in range(calls)]
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -128,19 +164,28 @@ class Inference:
     def __init__(self, job):
         shape = MODELS[job["model"]]
         torch.manual_seed(1)
-        self.tower = Tower(*shape).cuda()
-        self.run_tower = torch.compile(self.tower) if job["mode"] == "compiled" else self.tower
-        self.host = torch.randint(0, 256, (job["batch"], 3, shape[0], shape[0]), dtype=torch.uint8).pin_memory()
-        torch.cuda.reset_peak_memory_stats()
+        self.tower = Tower(*shape).to(DEVICE)
+        self.run_tower = self.compiled() if job["mode"] == "compiled" else self.tower
+        self.host = pinned(torch.randint(0, 256, (job["batch"], 3, shape[0], shape[0]), dtype=torch.uint8))
+        if DEVICE == "cuda":
+            torch.cuda.reset_peak_memory_stats()
         for _ in range(4):
             self.run()
 
+    def compiled(self):
+        if not hasattr(torch, "compile"):
+            raise RuntimeError(f"PyTorch {torch.__version__} has no torch.compile")
+        return torch.compile(self.tower)
+
     def run(self):
-        with torch.no_grad(), torch.autocast("cuda", dtype=torch.bfloat16):
-            self.run_tower(normalised(self.host.cuda(non_blocking=True), torch.float32))
+        with torch.no_grad(), autocast():
+            self.run_tower(normalised(self.host.to(DEVICE, non_blocking=True), torch.float32))
 
     def measure(self):
-        return {"seconds": timed(self.run), "peak_bytes": torch.cuda.max_memory_allocated(), "reserved_bytes": torch.cuda.max_memory_reserved()}
+        seconds = timed(self.run)
+        if DEVICE != "cuda":
+            return {"seconds": seconds}
+        return {"seconds": seconds, "peak_bytes": torch.cuda.max_memory_allocated(), "reserved_bytes": torch.cuda.max_memory_reserved()}
 
 
 class Step(Inference):
@@ -149,17 +194,17 @@ class Step(Inference):
     def __init__(self, job):
         shape = MODELS[job["model"]]
         head = torch.randn(job["classes"], shape[5])
-        self.head = (100 * F.normalize(head, dim=-1)).cuda()
-        self.labels = (torch.arange(job["batch"]) * 7919 % job["classes"]).pin_memory()
+        self.head = (100 * F.normalize(head, dim=-1)).to(DEVICE)
+        self.labels = pinned(torch.arange(job["batch"]) * 7919 % job["classes"])
         self.optimizer = None
         super().__init__(job)
 
     def run(self):
         if self.optimizer is None:
-            self.optimizer = torch.optim.AdamW(self.tower.parameters(), lr=1e-6, weight_decay=0.1, fused=True)
-        images, labels = self.host.cuda(non_blocking=True), self.labels.cuda(non_blocking=True)
+            self.optimizer = adamw(self.tower.parameters())
+        images, labels = self.host.to(DEVICE, non_blocking=True), self.labels.to(DEVICE, non_blocking=True)
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cuda", dtype=torch.bfloat16):
+        with autocast():
             loss = F.cross_entropy(F.normalize(self.run_tower(normalised(images, torch.float32)).float(), dim=-1) @ self.head.T, labels)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.tower.parameters(), 1.0)
@@ -173,7 +218,7 @@ class Gemm:
 
     def __init__(self, job):
         n, i, o = job["rows"], job["inputs"], job["outputs"]
-        make = lambda rows, columns: torch.randn(rows, columns, device="cuda", dtype=torch.bfloat16)
+        make = lambda rows, columns: torch.randn(rows, columns, device=DEVICE, dtype=torch.bfloat16)
         x, w, dy = make(n, i), make(o, i), make(n, o)
         y, dx, dw = make(n, o), make(n, i), make(o, i)
         forms = {
@@ -194,12 +239,12 @@ class Attention:
 
     def __init__(self, job):
         b, t, h, d = job["batch"], job["tokens"], job["heads"], job["head_size"]
-        qkv = torch.randn(b, t, 3, h, d, device="cuda", dtype=torch.bfloat16, requires_grad=job["backward"])
-        dy = torch.randn(b, h, t, d, device="cuda", dtype=torch.bfloat16)
+        qkv = torch.randn(b, t, 3, h, d, device=DEVICE, dtype=torch.bfloat16, requires_grad=job["backward"])
+        dy = torch.randn(b, h, t, d, device=DEVICE, dtype=torch.bfloat16)
 
         def run():
             q, k, v = qkv.permute(2, 0, 3, 1, 4)
-            y = F.scaled_dot_product_attention(q, k, v)
+            y = attention(q, k, v)
             if job["backward"]:
                 torch.autograd.grad(y, qkv, dy)
 
@@ -213,11 +258,11 @@ class Optimizer:
     """Clip to norm 1 and fused AdamW over the tower's parameters; `clip` says whether the norm is part of it."""
 
     def __init__(self, job):
-        tower = Tower(*MODELS[job["model"]]).cuda()
+        tower = Tower(*MODELS[job["model"]]).to(DEVICE)
         self.parameters = list(tower.parameters())
         for parameter in self.parameters:
             parameter.grad = torch.randn_like(parameter)
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-6, weight_decay=0.1, fused=True)
+        self.optimizer = adamw(self.parameters)
         self.clip = job.get("clip", False)
         self.run()
 
@@ -231,17 +276,21 @@ class Optimizer:
 
 
 class Interpolate:
-    """theta = (1 - alpha) theta0 + alpha theta1, tensor by tensor with torch._foreach_lerp, and a bfloat16 copy."""
+    """theta = (1 - alpha) theta0 + alpha theta1, with torch._foreach_lerp (before 2.1 tensor by tensor), and a bfloat16 copy."""
 
     def __init__(self, job):
         shapes = [p.shape for p in Tower(*MODELS[job["model"]]).parameters()]
-        self.zero = [torch.randn(s, device="cuda") for s in shapes]
-        self.one = [torch.randn(s, device="cuda") for s in shapes]
-        self.rounded = [torch.empty(s, device="cuda", dtype=torch.bfloat16) for s in shapes]
+        self.zero = [torch.randn(s, device=DEVICE) for s in shapes]
+        self.one = [torch.randn(s, device=DEVICE) for s in shapes]
+        self.rounded = [torch.empty(s, device=DEVICE, dtype=torch.bfloat16) for s in shapes]
         self.run()
 
     def run(self):
-        torch._foreach_copy_(self.rounded, torch._foreach_lerp(self.zero, self.one, 0.3))
+        if hasattr(torch, "_foreach_lerp") and hasattr(torch, "_foreach_copy_"):
+            torch._foreach_copy_(self.rounded, torch._foreach_lerp(self.zero, self.one, 0.3))
+            return
+        for rounded, zero, one in zip(self.rounded, self.zero, self.one):
+            rounded.copy_(torch.lerp(zero, one, 0.3))
 
     def measure(self):
         return {"seconds": timed(self.run), "parameters": sum(t.numel() for t in self.zero)}
@@ -253,7 +302,7 @@ class Copy:
     BYTES = 1 << 30
 
     def __init__(self, job):
-        self.source = torch.empty(self.BYTES, dtype=torch.uint8, device="cuda").random_()
+        self.source = torch.empty(self.BYTES, dtype=torch.uint8, device=DEVICE).random_()
         self.target = torch.empty_like(self.source)
 
     def measure(self):
@@ -272,7 +321,7 @@ def read_safetensors(path):
         if name != "__metadata__":
             first, end = entry["data_offsets"]
             flat = torch.frombuffer(bytearray(data[first:end]), dtype=types[entry["dtype"]])
-            tensors[name] = flat.reshape(entry["shape"]).cuda()
+            tensors[name] = flat.reshape(entry["shape"]).to(DEVICE)
     return tensors
 
 
@@ -302,13 +351,13 @@ def gradients(job):
     inputs = read_safetensors(os.path.join(folder, "inputs.safetensors"))
     pixels, labels, head = inputs["pixels"].permute(0, 3, 1, 2), inputs["labels"].long(), inputs["head"]
 
-    def gradient(dtype, autocast):
-        tower = Tower(*MODELS[job["model"]]).cuda().to(dtype)
+    def gradient(dtype, mixed):
+        tower = Tower(*MODELS[job["model"]]).to(DEVICE, dtype)
         pairs = names_of(tower)
         with torch.no_grad():
             for name, parameter in pairs.items():
                 parameter.copy_(inputs[name].reshape(parameter.shape))
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=autocast):
+        with autocast(mixed):
             features = tower(normalised(pixels, dtype))
         features = features.to(dtype)
         loss = F.cross_entropy(F.normalize(features, dim=-1) @ head.to(dtype).T, labels)
@@ -338,8 +387,10 @@ class Server:
         try:
             if torch is None:
                 return {"ok": False, "error": "PyTorch is not installed for this python3"}
-            if not torch.cuda.is_available():
+            if DEVICE == "cuda" and not torch.cuda.is_available():
                 return {"ok": False, "error": f"PyTorch {torch.__version__} sees no CUDA device"}
+            if job["work"] == "facts" and DEVICE != "cuda":
+                return {"ok": True, "torch": torch.__version__, "cuda": torch.version.cuda or "none", "device": f"cpu, {torch.get_num_threads()} threads"}
             if job["work"] == "facts":
                 free, total = torch.cuda.mem_get_info()
                 return {"ok": True, "torch": torch.__version__, "cuda": torch.version.cuda, "device": torch.cuda.get_device_name(), "free": free, "total": total}
@@ -413,8 +464,10 @@ def jobs(arguments):
 
 
 def main():
+    global DEVICE
     parser = argparse.ArgumentParser(description="PyTorch on the work that patching is compared in.")
     parser.add_argument("--serve", action="store_true", help="answer jobs from standard input")
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="where to compute")
     parser.add_argument("--only", default=",".join(WORKS))
     parser.add_argument("--models", default="ViT-B/32,ViT-B/16,ViT-L/14")
     parser.add_argument("--modes", default="eager,compiled")
@@ -422,6 +475,7 @@ def main():
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
+    DEVICE = arguments.device
     if arguments.serve:
         serve()
         return 0

@@ -54,7 +54,7 @@ internal static class AlphaCommand
                 shape.Fill(spec, values);
                 for (int i = 0; i < values.Length; i++) values[i] *= 1.1f;
             });
-            using PatchedModels line = new(model, tuned);
+            using PatchedModels line = new(model, model.Vision, tuned);
             BatchOptions options = new(BatchSize, shape.Config.Vision.ImageSize);
             using Evaluator evaluator = new(model, options);
             ZeroShotHead head = shape.Head(dataset.ClassNames.Count);

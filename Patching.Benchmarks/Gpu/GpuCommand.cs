@@ -58,7 +58,7 @@ internal static class GpuCommand
             }
         }
         File.WriteAllText(Path.Combine(options.Output, "report.md"), GpuReport.ToMarkdown(rows));
-        return rows.Any(row => row.Engine == GpuMeasurement.Ours && row.Failure is not null) ? 1 : 0;
+        return rows.Any(row => row.IsOurs && row.Failure is not null) ? 1 : 0;
     }
 
     /// <summary>Makes one report of several calls.</summary>
@@ -89,7 +89,7 @@ internal static class GpuCommand
     private static IEnumerable<GpuMeasurement> Measure(GpuOptions options)
     {
         DateTime start = DateTime.UtcNow;
-        using PeerProcess peer = new(options.Python, options.Peer);
+        using PeerProcess peer = new(options.Python, options.Peer, options.PeerDevice);
         using Device device = Device.Open(options.Device);
         foreach (GpuMeasurement fact in Facts(device, peer, start)) yield return fact;
         foreach ((string name, Func<IEnumerable<GpuMeasurement>> measure) in Pieces(device, peer, options))

@@ -1,6 +1,7 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Patching.Kernels;
 
 namespace Patching.Benchmarks.Gpu;
 
@@ -9,6 +10,14 @@ internal sealed record GpuMeasurement
 {
     /// <summary>Our engine's name in all files.</summary>
     public const string Ours = "patching";
+
+    /// <summary>The same with one kind of tensor cores; null: whichever it chooses.</summary>
+    public static string With(TensorCores? kind) => kind switch
+    {
+        TensorCores.MmaSync => $"{Ours} mma.sync",
+        TensorCores.Wgmma => $"{Ours} wgmma",
+        _ => Ours,
+    };
 
     private static readonly JsonSerializerOptions Format = new()
     {
@@ -50,6 +59,10 @@ internal sealed record GpuMeasurement
 
     /// <summary>Why there is no result.</summary>
     public string? Failure { get; init; }
+
+    /// <summary>Whether we did it, in whatever way.</summary>
+    [JsonIgnore]
+    public bool IsOurs => Engine.StartsWith(Ours, StringComparison.Ordinal);
 
     /// <summary>Median of the rounds; NaN without any.</summary>
     [JsonIgnore]

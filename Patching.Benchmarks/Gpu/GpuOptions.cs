@@ -21,6 +21,7 @@ internal sealed record GpuOptions
           --peer FILE       our PyTorch script, peer_torch.py; "none" for no peer; default eng/peer_torch.py or the archive's
           --python FILE     default python3
           --device D        cuda or cpu (to try the command out); default cuda
+          --peer-device D   the same for PyTorch; default where we compute
           --out FOLDER      where the files go; default .
         gpu-report FILE... [--out FILE]   one report from the measurements.jsonl of several calls
         """;
@@ -59,6 +60,13 @@ internal sealed record GpuOptions
 
     /// <summary>Where we compute.</summary>
     public DeviceKind Device { get; private init; } = DeviceKind.Cuda;
+
+    /// <summary>Where PyTorch computes: cuda or cpu.</summary>
+    public string PeerDevice
+    {
+        get => field ?? (Device == DeviceKind.Cuda ? "cuda" : "cpu");
+        private init;
+    }
 
     /// <summary>Where the files go.</summary>
     public string Output { get; private init; } = ".";
@@ -103,6 +111,7 @@ internal sealed record GpuOptions
             "--peer" => this with { Peer = value },
             "--python" => this with { Python = value },
             "--device" when value is "cuda" or "cpu" => this with { Device = value == "cuda" ? DeviceKind.Cuda : DeviceKind.Host },
+            "--peer-device" when value is "cuda" or "cpu" => this with { PeerDevice = value },
             "--out" => this with { Output = value },
             _ => throw new ArgumentException($"{option} {value}: unknown"),
         };

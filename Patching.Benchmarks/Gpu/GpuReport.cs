@@ -1,4 +1,5 @@
 using System.Text;
+using Patching.Kernels;
 
 namespace Patching.Benchmarks.Gpu;
 
@@ -50,7 +51,7 @@ internal static class GpuReport
 
     private static string Result(GpuMeasurement row)
     {
-        if (row.Failure is not null) return row.Engine == GpuMeasurement.Ours ? $"FAILED: {row.Failure}" : $"not available: {row.Failure}";
+        if (row.Failure is not null) return row.IsOurs ? $"FAILED: {row.Failure}" : $"not available: {row.Failure}";
         List<string> parts = [];
         if (row.Seconds.Count > 0)
         {
@@ -67,7 +68,16 @@ internal static class GpuReport
     private static IEnumerable<Goal> Goals(IReadOnlyList<GpuMeasurement> rows)
     {
         foreach (string model in Models(rows, "gemm"))
-            yield return new Goal($"bf16 GEMM, {model}, geometric mean of layers and forms", "cuBLAS", GeometricMean(rows, "gemm", model, "", "torch"), 0.70);
+        {
+            string what = $"bf16 GEMM, {model}, geometric mean of layers and forms";
+            yield return new Goal(what, "cuBLAS", GeometricMean(rows, "gemm", model, "", "torch"), 0.70);
+            foreach ((TensorCores kind, double wanted) in ((TensorCores, double)[])[(TensorCores.MmaSync, 0.70), (TensorCores.Wgmma, 0.95)])
+            {
+                string engine = GpuMeasurement.With(kind);
+                if (rows.Any(row => row.Section == "gemm" && row.Model == model && row.Engine == engine))
+                    yield return new Goal($"{what}, {engine}", "cuBLAS", GeometricMean(rows, "gemm", model, "", "torch", engine), wanted);
+            }
+        }
         foreach (string model in Models(rows, "attention"))
             yield return new Goal($"attention forward and backward, {model}", "PyTorch SDPA", GeometricMean(rows, "attention", model, "forward and backward", "torch"), 1);
         foreach (string model in Models(rows, "step"))
@@ -91,12 +101,12 @@ internal static class GpuReport
         rows.Where(row => row.Section == section).Select(row => row.Model).Distinct();
 
     // The peer's time over ours, so that more is better for us.
-    private static double GeometricMean(IReadOnlyList<GpuMeasurement> rows, string section, string model, string name, string peer)
+    private static double GeometricMean(IReadOnlyList<GpuMeasurement> rows, string section, string model, string name, string peer, string engine = GpuMeasurement.Ours)
     {
         double[] logarithms =
         [
             .. from ours in rows
-               where ours.Section == section && ours.Model == model && ours.Engine == GpuMeasurement.Ours && (name.Length == 0 || ours.Name == name)
+               where ours.Section == section && ours.Model == model && ours.Engine == engine && (name.Length == 0 || ours.Name == name)
                from theirs in rows
                where theirs.Section == section && theirs.Model == model && theirs.Engine == peer && theirs.Name == ours.Name
                let ratio = theirs.Median / ours.Median

@@ -46,23 +46,22 @@ internal sealed record PeerJob(string Engine, JsonObject Job);
 internal sealed record GpuWork(
     string Section, string Model, string Name, double? Operations, double? Bytes, Func<Device, PreparedWork> Prepare, IReadOnlyList<PeerJob> Peers)
 {
+    /// <summary>Whether each kind of tensor cores is measured too where the GPU has both, beside what the engine chooses.</summary>
+    public bool ByTensorCores { get; init; }
+
     /// <summary>Measures every engine in turns.</summary>
     public IReadOnlyList<GpuMeasurement> Measure(Device device, PeerProcess peer, GpuOptions options)
     {
-        List<double> ours = [];
+        Ours[] ours = [.. Kinds(device).Select(kind => new Ours(kind))];
         List<double>[] theirs = [.. Peers.Select(_ => new List<double>())];
         string?[] failures = new string?[Peers.Count];
         double?[] peaks = new double?[Peers.Count];
-        string? failure = null;
-        double? peak = null;
-        PreparedWork? prepared = null;
         try
         {
-            prepared = Guarded(() => Prepare(device), ref failure);
-            peak = prepared?.PeakBytes;
+            foreach (Ours side in ours) side.Prepare(device, Prepare);
             for (int round = 0; round < options.Rounds; round++)
             {
-                if (failure is null && prepared is { } work) ours.Add(Guarded(() => Time(device, work, options.Seconds), ref failure));
+                foreach (Ours side in ours) side.Measure(device, options.Seconds);
                 for (int i = 0; i < Peers.Count; i++)
                 {
                     if (failures[i] is not null) continue;
@@ -76,14 +75,47 @@ internal sealed record GpuWork(
         }
         finally
         {
-            prepared?.Dispose();
+            foreach (Ours side in ours) side.Dispose();
             _ = peer.Ask(new JsonObject { ["work"] = "drop" });
         }
         return
         [
-            Row(GpuMeasurement.Ours) with { Seconds = failure is null ? ours : [], PeakBytes = peak, Failure = failure },
+            .. ours.Select(side => Row(side.Engine) with { Seconds = side.Failure is null ? side.Seconds : [], PeakBytes = side.PeakBytes, Failure = side.Failure }),
             .. Peers.Select((job, i) => Row(job.Engine) with { Seconds = theirs[i], PeakBytes = peaks[i], Failure = failures[i] }),
         ];
+    }
+
+    private TensorCores?[] Kinds(Device device) =>
+        ByTensorCores && device.UsableTensorCores == TensorCores.Best ? [null, TensorCores.MmaSync, TensorCores.Wgmma] : [null];
+
+    /// <summary>Our side with one kind of tensor cores, or as the device is set.</summary>
+    private sealed class Ours(TensorCores? kind) : IDisposable
+    {
+        private PreparedWork? prepared;
+        private string? failure;
+
+        public string Engine => GpuMeasurement.With(kind);
+
+        public List<double> Seconds { get; } = [];
+
+        public double? PeakBytes => prepared?.PeakBytes;
+
+        public string? Failure => failure;
+
+        public void Prepare(Device device, Func<Device, PreparedWork> prepare)
+        {
+            TensorCores before = device.TensorCores;
+            if (kind is { } one) device.TensorCores = one;
+            prepared = Guarded(() => prepare(device), ref failure);
+            device.TensorCores = before;
+        }
+
+        public void Measure(Device device, double least)
+        {
+            if (failure is null && prepared is { } work) Seconds.Add(Guarded(() => Time(device, work, least), ref failure));
+        }
+
+        public void Dispose() => prepared?.Dispose();
     }
 
     private GpuMeasurement Row(string engine) => new() { Section = Section, Model = Model, Name = Name, Engine = engine, Operations = Operations, Bytes = Bytes };

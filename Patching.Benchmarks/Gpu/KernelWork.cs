@@ -34,7 +34,11 @@ internal static class KernelWork
         string name = form switch { Form.Forward => "forward", Form.BackwardInput => "backward input", _ => "backward weight" };
         JsonObject job = new() { ["work"] = "gemm", ["rows"] = layer.Rows, ["inputs"] = layer.Inputs, ["outputs"] = layer.Outputs, ["form"] = name };
         string what = layer.Name[(model.Name.Length + 1)..];
-        return new GpuWork("gemm", model.Name, $"{what}, {name}", layer.Operations, null, device => PrepareGemm(device, layer, form, type), [new("torch", job)]);
+        return new GpuWork("gemm", model.Name, $"{what}, {name}", layer.Operations, null, device => PrepareGemm(device, layer, form, type), [new("torch", job)])
+        {
+            // What runs is chosen when the launches are captured.
+            ByTensorCores = true,
+        };
     }
 
     private static PreparedWork PrepareGemm(Device device, LinearShape layer, Form form, ElementType type)

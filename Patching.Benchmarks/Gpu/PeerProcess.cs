@@ -26,23 +26,18 @@ internal sealed class PeerProcess : IDisposable
     private readonly Process? process;
     private string? failure;
 
-    /// <summary>Starts the script.</summary>
-    public PeerProcess(string python, string? script)
+    /// <summary>Starts the script, which computes on a device (cuda or cpu) if it can choose one.</summary>
+    public PeerProcess(string python, string? script, string? device = null)
     {
         if (script is null)
         {
             failure = "no peer: --peer names no script";
             return;
         }
+        string[] arguments = device is null ? [script, "--serve"] : [script, "--serve", "--device", device];
         try
         {
-            process = Process.Start(new ProcessStartInfo(python)
-            {
-                ArgumentList = { script, "--serve" },
-                RedirectStandardInput = true,
-                RedirectStandardOutput = true,
-                UseShellExecute = false,
-            });
+            process = Process.Start(new ProcessStartInfo(python, arguments) { RedirectStandardInput = true, RedirectStandardOutput = true, UseShellExecute = false });
         }
         catch (Win32Exception error)
         {

@@ -24,11 +24,15 @@ internal static class DataCommand
     private static readonly Argument<string> One = new("name") { Description = "A data set, as --eval-datasets names it." };
 
     private static readonly Option<bool> Quick = new(
-        "--quick") { Description = "Look at files, labels and numbers, but decode no images." };
+        "--quick")
+    { Description = "Look at files, labels and numbers, but decode no images." };
 
     private static readonly Option<bool> Duplicates =
-        new("--duplicates") { Description =
-            "Find images that are among both the training and the evaluation images of the named data sets." };
+        new("--duplicates")
+        {
+            Description =
+            "Find images that are among both the training and the evaluation images of the named data sets."
+        };
 
     private static readonly Option<string> Out = new("--out") { Description = "Manifest to write.", Required = true };
 

@@ -10,8 +10,11 @@ namespace Patching.Cli.Commands;
 /// <summary><c>patching data download</c>: fetches what publishers serve under fixed addresses into the data location.</summary>
 internal static class DataDownloadCommand
 {
-    private static readonly Argument<string[]> Wanted = new("name") { Description = "Data sets, as data list names them.",
-        Arity = ArgumentArity.OneOrMore };
+    private static readonly Argument<string[]> Wanted = new("name")
+    {
+        Description = "Data sets, as data list names them.",
+        Arity = ArgumentArity.OneOrMore
+    };
 
     public static Command Create()
     {
@@ -37,7 +40,8 @@ internal static class DataDownloadCommand
             {
                 Uri address = new(file.Address);
                 DownloadRequest request = new(mirror is null ? address : new Uri(mirror, address.AbsolutePath),
-                    Path.Combine(location, file.Target)) { Md5 = file.Md5 };
+                    Path.Combine(location, file.Target))
+                { Md5 = file.Md5 };
                 DownloadResult result = await downloader.FetchAsync(
                     request, (done, total) => progress.ShowDownload($"{set.Name} {Path.GetFileName(file.Target)}", done, total),
                         cancellation);

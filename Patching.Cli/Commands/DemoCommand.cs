@@ -9,7 +9,7 @@ namespace Patching.Cli.Commands;
 /// <summary><c>patching demo</c>: the whole procedure from nothing, without weights, data or network.</summary>
 internal static class DemoCommand
 {
-    private static readonly Option<string> Out = new("--out") { Description = "Folder that gets everything.", DefaultValueFactory = _ => "patching-demo" };
+    private static readonly Option<string> Out = new("--out") { Description = "Folder that gets everything.", DefaultValueFactory = _ => Path.Combine("runs", "demo") };
     private static readonly Option<bool> Quick = new("--quick") { Description = "Every step in seconds, with too little data to learn much." };
 
     public static Command Create()
@@ -33,6 +33,7 @@ internal static class DemoCommand
         TextWriter output = parsed.InvocationConfiguration.Output;
         ResultsTable.Print(output, results, demo.PatchingTask);
         output.WriteLine();
+        output.WriteLine(DemoFinding.Of(results, demo.SupportedTask, demo.PatchingTask));
         output.WriteLine($"results: {demo.Results}");
         output.WriteLine($"the same patch by itself: {demo.PatchCommand}");
         return ExitCodes.Done;

@@ -30,7 +30,7 @@ internal static class PatchCommand
         Option[] options =
         [
             CommonOptions.Epochs, CommonOptions.LearningRate, CommonOptions.WeightDecay, CommonOptions.LabelSmoothing, CommonOptions.BatchSize,
-            CommonOptions.WarmupLength, CommonOptions.ClipNorm, CommonOptions.Seed, CommonOptions.Save, CommonOptions.EvalEveryEpoch, CommonOptions.ExpName,
+            CommonOptions.WarmupLength, CommonOptions.ClipNorm, CommonOptions.TrainText, CommonOptions.Seed, CommonOptions.Save, CommonOptions.EvalEveryEpoch, CommonOptions.ExpName,
             CommonOptions.Shots, CommonOptions.Balanced, CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Cache,
             CommonOptions.ReducedJpeg, CommonOptions.Overwrite, CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device,
             CommonOptions.Precision, CommonOptions.Threads, CommonOptions.BatchNorm,
@@ -58,6 +58,7 @@ internal static class PatchCommand
         WarmupLength = parsed.GetValue(CommonOptions.WarmupLength),
         ClipNorm = parsed.GetValue(CommonOptions.ClipNorm),
         Seed = parsed.GetValue(CommonOptions.Seed),
+        TrainText = parsed.GetValue(CommonOptions.TrainText),
         Precision = CommonOptions.PrecisionOf(parsed),
         BatchNorm = CommonOptions.BatchNormOf(parsed),
         Workers = parsed.GetValue(CommonOptions.Workers),

@@ -44,7 +44,8 @@ internal static class PretrainCommand
         {
             Model, CommonOptions.Tokenizer, TrainDataset, CommonOptions.DataLocation, Save, CommonOptions.Epochs, BatchSize, MicroBatch, CommonOptions.LearningRate,
             WeightDecay, Warmup, CommonOptions.ClipNorm, CommonOptions.Seed, Vocabulary, ImageSize, PatchSize, Width, Layers, Heads, TextWidth, TextLayers, TextHeads,
-            ContextLength, Embedding, CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Cache, CommonOptions.Overwrite, CommonOptions.Device, CommonOptions.Threads,
+            ContextLength, Embedding, CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Cache, CommonOptions.Overwrite, CommonOptions.Device,
+            CommonOptions.Precision, CommonOptions.Threads,
         };
         command.SetAction((parsed, cancellation) => Task.FromResult(Run(parsed, cancellation)));
         return command;
@@ -92,6 +93,7 @@ internal static class PretrainCommand
         WarmupLength = parsed.GetValue(Warmup),
         ClipNorm = parsed.GetValue(CommonOptions.ClipNorm),
         Seed = parsed.GetValue(CommonOptions.Seed),
+        Precision = CommonOptions.PrecisionOf(parsed),
         Workers = parsed.GetValue(CommonOptions.Workers),
         SkipBadImages = parsed.GetValue(CommonOptions.SkipBadImages),
         Cache = parsed.GetValue(CommonOptions.Cache),

@@ -32,7 +32,8 @@ internal sealed class ProgressReporter : IDisposable
         Events = new PipelineEvents
         {
             Progress = (what, done, total) => Show(what, done, total, what == "interpolate" ? "models" : "images", ""),
-            Training = Show,
+            Training = (report, total) => Show("fine-tune", report, total),
+            Pretraining = (report, total) => Show("pretrain", report, total),
             Note = Note,
             Results = Show,
         };
@@ -62,8 +63,8 @@ internal sealed class ProgressReporter : IDisposable
         Show(file, done == total ? whole : done / mebibyte, whole, "MiB", "");
     }
 
-    private void Show(StepReport report, long total) => Show(
-        "fine-tune", report.Step, total, "steps",
+    private void Show(string what, StepReport report, long total) => Show(
+        what, report.Step, total, "steps",
         string.Create(CultureInfo.InvariantCulture, $"  loss {report.Loss:0.0000}  gradient norm {report.GradientNorm:0.00}  lr {report.LearningRate:0.00e+0}"));
 
     private void Show(IReadOnlyList<ResultRecord> records)

@@ -4,32 +4,39 @@ using ILGPU.Runtime;
 namespace Patching.Kernels;
 
 /// <content>
-/// The bfloat16 implementation for CUDA: kernels and how they are launched. Each of the three products has four kernels: one for each <see cref="TileSize"/>,
-/// and one
-/// for rows that are not aligned to 16 bytes. What they compute is in <c>Gemm.CudaProduct.cs</c> and <c>Gemm.CudaFinish.cs</c>.
+/// The bfloat16 implementation for CUDA: kernels and how they are launched. Each of the three products has a kernel for each <see cref="TileSize"/> and one for
+/// rows that are not aligned to 16 bytes. What they compute is in <c>Gemm.CudaProduct.cs</c> (<c>mma.sync</c>) and <c>Gemm.WgmmaProduct.cs</c>, and in
+/// <c>Gemm.CudaFinish.cs</c>.
 /// </content>
 public static partial class Gemm
 {
-    private static readonly CudaKernel[] ForwardTiles = Tiles(WideForwardKernel, LargeForwardKernel, SmallForwardKernel, AnyForwardKernel);
+    private static readonly CudaKernel[] ForwardTiles = Tiles(
+        WideForwardKernel, LargeForwardKernel, SmallForwardKernel, AnyForwardKernel, WgmmaWideForwardKernel, WgmmaAlternatingForwardKernel);
 
-    private static readonly CudaKernel[] BackwardInputTiles =
-        Tiles(WideBackwardInputKernel, LargeBackwardInputKernel, SmallBackwardInputKernel, AnyBackwardInputKernel);
+    private static readonly CudaKernel[] BackwardInputTiles = Tiles(
+        WideBackwardInputKernel, LargeBackwardInputKernel, SmallBackwardInputKernel, AnyBackwardInputKernel,
+        WgmmaWideBackwardInputKernel, WgmmaAlternatingBackwardInputKernel);
 
-    private static CudaKernel[] Tiles(Delegate wide, Delegate large, Delegate small, Delegate any) =>
-        [Tiled(wide, TileSize.Wide), Tiled(large, TileSize.Large), Tiled(small, TileSize.Small), Tiled(any, TileSize.Small)];
+    private static CudaKernel[] Tiles(Delegate wide, Delegate large, Delegate small, Delegate any, Delegate wgmmaWide, Delegate wgmmaAlternating) =>
+    [
+        Tiled(wide, TileSize.Wide), Tiled(large, TileSize.Large), Tiled(small, TileSize.Small),
+        WithWgmma(wgmmaWide, TileSize.WgmmaWide), WithWgmma(wgmmaAlternating, TileSize.WgmmaAlternating),
+        Tiled(any, TileSize.Small),
+    ];
 
     private static CudaKernel Tiled(Delegate kernel, TileSize tile) => new(kernel, tile.Form.Threads, tile.Form.SharedBytes, tile.Together);
 
     /// <summary>The kernel for a size, and its tile.</summary>
-    /// <param name="kernels">Those of a product.</param>
+    /// <param name="device">Where it runs.</param>
+    /// <param name="kernels">Those of a product, in the order of <see cref="TileSize.All"/>; last the one for rows that are not aligned.</param>
     /// <param name="size">The product.</param>
     /// <param name="aligned">Whether rows are aligned to 16 bytes; if not, there is only one kernel.</param>
     /// <param name="tile">The tile, or none for the best.</param>
-    private static (CudaKernel Kernel, TileSize Tile) Choose(CudaKernel[] kernels, ProductSize size, bool aligned, TileSize? tile)
+    private static (CudaKernel Kernel, TileSize Tile) Choose(Device device, CudaKernel[] kernels, ProductSize size, bool aligned, TileSize? tile)
     {
-        if (!aligned) return (kernels[3], TileSize.Small);
-        tile ??= size.BestTile;
-        return (kernels[tile == TileSize.Wide ? 0 : tile == TileSize.Large ? 1 : 2], tile);
+        if (!aligned) return (kernels[^1], TileSize.Small);
+        tile ??= size.BestTile(device.UsableTensorCores);
+        return (kernels.Zip(TileSize.All).First(pair => pair.Second == tile).First, tile);
     }
 
     /// <summary>See <see cref="Forward(Device, Tensor, Tensor, Tensor, in GemmEpilogue)"/>.</summary>
@@ -51,7 +58,11 @@ public static partial class Gemm
             Flag(epilogue.Bias), Flag(epilogue.PreActivation), epilogue.Residual.Exists ? FloatsAdded : NothingAdded, Rounded(y, "y"));
         ProductSize size = new(y.Rows, y.Columns, x.Columns);
         bool aligned = x.Columns % 8 == 0 && y.Columns % 4 == 0;
-        Launch(device, Choose(ForwardTiles, size, aligned, tile), size, x, w, y, epilogue.Bias, epilogue.PreActivation, epilogue.Residual, parts);
+        (CudaKernel kernel, tile) = Choose(device, ForwardTiles, size, aligned, tile);
+        if (tile.UsesWgmma)
+            LaunchWgmma(device, kernel, tile.WgmmaForm, size, x, w, y, epilogue.Bias, epilogue.PreActivation, epilogue.Residual, parts);
+        else
+            Launch(device, kernel, tile, size, x, w, y, epilogue.Bias, epilogue.PreActivation, epilogue.Residual, parts);
     }
 
     /// <summary>See <see cref="BackwardInput"/>.</summary>
@@ -65,18 +76,22 @@ public static partial class Gemm
         ProductSize size = new(dx.Rows, dx.Columns, dy.Columns);
         bool aligned = dy.Columns % 8 == 0 && dx.Columns % 8 == 0;
         FinishParts parts = new((int)kind, HasBias: 0, Flag(preActivation), added, rounded);
-        Launch(device, Choose(BackwardInputTiles, size, aligned, tile), size, dy, w, dx, default, preActivation, dx, parts);
+        (CudaKernel kernel, tile) = Choose(device, BackwardInputTiles, size, aligned, tile);
+        if (tile.UsesWgmma)
+            LaunchWgmma(device, kernel, tile.WgmmaForm with { TransposeB = 1 }, size, dy, w, dx, default, preActivation, dx, parts);
+        else
+            Launch(device, kernel, tile, size, dy, w, dx, default, preActivation, dx, parts);
     }
 
     private static void Launch(
-        Device device, (CudaKernel Kernel, TileSize Tile) chosen, ProductSize size,
+        Device device, CudaKernel kernel, TileSize tile, ProductSize size,
         Tensor a, Tensor b, Tensor output, Tensor bias, Tensor saved, Tensor added, FinishParts parts)
     {
         ProductShape shape = new(size.M, size.N, size.K, size.Stages);
         var launch = device.Load<Action<AcceleratorStream, KernelConfig, ArrayView<ushort>, ArrayView<ushort>, ArrayView<ushort>, ArrayView<float>,
-            ArrayView<ushort>, ArrayView<ushort>, ProductShape, FinishParts>>(chosen.Kernel);
+            ArrayView<ushort>, ArrayView<ushort>, ProductShape, FinishParts>>(kernel);
         launch(
-            device.Stream, Configuration(size, chosen.Tile, 1), a.BFloats, b.BFloats, output.Pieces<ushort>(), Either(bias, output).Pieces<float>(),
+            device.Stream, Configuration(size, tile, 1), a.BFloats, b.BFloats, output.Pieces<ushort>(), Either(bias, output).Pieces<float>(),
             Either(saved, output).Pieces<ushort>(), Either(added, output).Pieces<ushort>(), shape, parts);
     }
 

@@ -71,18 +71,18 @@ public static partial class Gemm
         WarpTile.Stage(c, staged, Group.IdxX & 31, form.RowBlocks);
         Group.Barrier();
         int rows = Math.Min(blocks * WarpTile.RowBlock, shape.M - firstRow);
-        if (form.Aligned) FinishRows(staged, firstRow, rows, firstColumn, output, bias, saved, added, shape, parts, backward);
+        if (form.Aligned) FinishRows(staged, firstRow, rows, firstColumn, Grid.IdxZ, output, bias, saved, added, shape, parts, backward);
         else FinishNumbers(staged, firstRow, rows, firstColumn, output, bias, saved, added, shape, parts, backward);
     }
 
-    /// <summary>Finishes up to 32 staged rows where everything is a multiple of four columns.</summary>
+    /// <summary>Finishes up to 32 staged rows, of one part of the sum, where everything is a multiple of four columns.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void FinishRows(
-        uint staged, int firstRow, int rows, int firstColumn, ArrayView<ushort> output, ArrayView<float> bias, ArrayView<ushort> saved,
+        uint staged, int firstRow, int rows, int firstColumn, int part, ArrayView<ushort> output, ArrayView<float> bias, ArrayView<ushort> saved,
         ArrayView<ushort> added, ProductShape shape, FinishParts parts, bool backward)
     {
         int lane = Group.IdxX & 31, four = lane & 15, column = firstColumn + 4 * four;
-        long partRow = (long)Grid.IdxZ * shape.M;
+        long partRow = (long)part * shape.M;
         if (column >= shape.N) return;
         Float4 b = parts.HasBias != 0 ? bias.Cast<Float4>()[column >> 2] : default;
         for (int row = lane >> 4; row < rows; row += 8)

@@ -14,7 +14,9 @@ public static partial class Gemm
     private const int ReductionThreads = 256;
 
     private static readonly CudaKernel[] BackwardWeightTiles =
-        Tiles(WideBackwardWeightKernel, LargeBackwardWeightKernel, SmallBackwardWeightKernel, AnyBackwardWeightKernel);
+        Tiles(
+            WideBackwardWeightKernel, LargeBackwardWeightKernel, SmallBackwardWeightKernel, AnyBackwardWeightKernel,
+            WgmmaWideBackwardWeightKernel, WgmmaAlternatingBackwardWeightKernel);
 
     private static readonly CudaKernel AddPieces = new(AddPiecesKernel, ReductionThreads);
     private static readonly CudaKernel AddNumbers = new(AddNumbersKernel, ReductionThreads);
@@ -33,20 +35,29 @@ public static partial class Gemm
         int parts = 1;
         if (workspace.Exists)
         {
-            parts = size.Parts(WeightTile(size));
-            if (parts > 1) tile = WeightTile(size);
+            TileSize divided = WeightTile(size, device.UsableTensorCores);
+            parts = size.Parts(divided);
+            if (parts > 1) tile = divided;
             if (parts > 1 && workspace.Count < PartialCount(size, parts))
                 throw new ArgumentException($"workspace: expected at least {PartialCount(size, parts)} elements, got {workspace}");
         }
-        (CudaKernel kernel, tile) = Choose(BackwardWeightTiles, size, aligned, tile);
-        ProductShape shape = new(size.M, size.N, size.K, ProductSize.CountOf(size.Stages, parts));
+        (CudaKernel kernel, tile) = Choose(device, BackwardWeightTiles, size, aligned, tile);
+        ProductShape shape = new(size.M, size.N, size.K, ProductSize.CountOf(ProductSize.CountOf(size.K, tile.Depth), parts));
         Tensor weights = parts > 1 ? workspace.Prefix(parts * size.M, size.N) : dw;
         Tensor biases = parts > 1 ? BiasParts(workspace, size, parts) : Either(dbias, dw);
-        var launch = device.Load<Action<AcceleratorStream, KernelConfig, ArrayView<ushort>, ArrayView<ushort>, ArrayView<ushort>, ArrayView<float>,
-            ProductShape, int, int>>(kernel);
-        launch(
-            device.Stream, Configuration(size, tile, parts), dy.BFloats, x.BFloats, weights.Pieces<ushort>(), biases.Floats, shape, Flag(dbias),
-            parts > 1 ? 1 : 0);
+        if (tile.UsesWgmma)
+        {
+            WgmmaForm form = tile.WgmmaForm with { TransposeA = 1, TransposeB = 1 };
+            LaunchWgmmaWeight(device, kernel, form, shape, dy, x, weights, biases, Flag(dbias), parts > 1 ? 1 : 0);
+        }
+        else
+        {
+            var launch = device.Load<Action<AcceleratorStream, KernelConfig, ArrayView<ushort>, ArrayView<ushort>, ArrayView<ushort>, ArrayView<float>,
+                ProductShape, int, int>>(kernel);
+            launch(
+                device.Stream, Configuration(size, tile, parts), dy.BFloats, x.BFloats, weights.Pieces<ushort>(), biases.Floats, shape, Flag(dbias),
+                parts > 1 ? 1 : 0);
+        }
         if (parts == 1) return;
         AddParts(device, dw, weights, parts, aligned);
         if (dbias.Exists) AddParts(device, dbias, biases, parts, aligned);
@@ -55,23 +66,18 @@ public static partial class Gemm
     /// <summary>
     /// Single-precision numbers of workspace with which <see cref="BackwardWeight"/> runs fastest for bfloat16 tensors of N rows, O outputs and I inputs; 0
     /// where
-    /// none would help.
+    /// none would help. Enough for any GPU.
     /// </summary>
     public static long WorkspaceLength(int rows, int outputs, int inputs)
     {
         ProductSize size = new(outputs, inputs, rows);
-        int parts = size.Parts(WeightTile(size));
+        int parts = Enum.GetValues<TensorCores>().Max(kind => size.Parts(WeightTile(size, kind)));
         return parts == 1 ? 0 : PartialCount(size, parts);
     }
 
     private static bool WeightIsAligned(ProductSize size) => size.M % 8 == 0 && size.N % 8 == 0;
 
-    // The tile that takes least time when the sum is divided as suits it best.
-    private static TileSize WeightTile(ProductSize size)
-    {
-        if (!WeightIsAligned(size)) return TileSize.Small;
-        return size.Time(TileSize.Wide, size.Parts(TileSize.Wide)) < size.Time(TileSize.Large, size.Parts(TileSize.Large)) ? TileSize.Wide : TileSize.Large;
-    }
+    private static TileSize WeightTile(ProductSize size, TensorCores kind) => WeightIsAligned(size) ? size.BestDividedTile(kind) : TileSize.Small;
 
     // Every part has a matrix, then every part a row of bias gradients.
     private static long PartialCount(ProductSize size, int parts) => (long)parts * size.M * (size.N + 1L);
@@ -129,18 +135,18 @@ public static partial class Gemm
     {
         int lane = Group.IdxX & 31, line = Grid.IdxY * form.Rows + SumBlock(Group.IdxX >> 5, form) + lane / 4;
         if ((lane & 3) != 0) return;
-        AddSum(sums.S0.X, line, dbias, shape, isDivided);
-        AddSum(sums.S0.Z, line + 8, dbias, shape, isDivided);
+        AddSum(sums.S0.X, line, Grid.IdxZ, dbias, shape, isDivided);
+        AddSum(sums.S0.Z, line + 8, Grid.IdxZ, dbias, shape, isDivided);
         if (form.WarpColumns != 2) return;
-        AddSum(sums.S1.X, line + 16, dbias, shape, isDivided);
-        AddSum(sums.S1.Z, line + 24, dbias, shape, isDivided);
+        AddSum(sums.S1.X, line + 16, Grid.IdxZ, dbias, shape, isDivided);
+        AddSum(sums.S1.Z, line + 24, Grid.IdxZ, dbias, shape, isDivided);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddSum(float sum, int line, ArrayView<float> dbias, ProductShape shape, int isDivided)
+    private static void AddSum(float sum, int line, int part, ArrayView<float> dbias, ProductShape shape, int isDivided)
     {
         if (line >= shape.M) return;
-        long at = (long)Grid.IdxZ * shape.M + line;
+        long at = (long)part * shape.M + line;
         dbias[at] = isDivided != 0 ? sum : dbias[at] + sum;
     }
 

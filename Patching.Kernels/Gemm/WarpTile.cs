@@ -52,9 +52,17 @@ internal struct WarpTile
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Stage(WarpTile c, uint memory, int lane, int rowBlocks)
     {
-        uint row = (uint)lane >> 2, quad = (uint)lane & 3, place = (row << 8) + ((row & 3) << 5) + (quad << 3);
+        uint place = StagePlace(lane);
         WarpRow.Stage(c.R0, memory, place);
         if (rowBlocks > 1) WarpRow.Stage(c.R1, memory + StagedBytes, place);
+    }
+
+    /// <summary>Where a lane's first two numbers of a block go.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static uint StagePlace(int lane)
+    {
+        uint row = (uint)lane >> 2, quad = (uint)lane & 3;
+        return (row << 8) + ((row & 3) << 5) + (quad << 3);
     }
 
     /// <summary>The tile with its last two blocks of rows in the place of the first.</summary>

@@ -9,7 +9,8 @@ namespace Patching.Kernels;
 /// <param name="text">
 /// PTX with placeholders. <c>$r</c>: the registers of the result; <c>$0</c>, <c>$1</c>, ...: those of an argument. A structure is one register per field,
 /// printed <c>{a, b, c, d}</c>, and <c>$r[2]</c>, <c>$0[2]</c> is the third of them. <c>$g0</c>: an argument passed by <c>ref</c>, as an address in global
-/// memory (64 bits); <c>$s0</c>: the same in shared memory (32 bits); <c>$i0</c>: an argument that must be a constant, printed as a literal.
+/// memory (64 bits); <c>$s0</c>: the same in shared memory (32 bits); <c>$i0</c>: an argument that must be a constant, printed as a literal;
+/// <c>$p0</c>: an argument that must be a parameter of the kernel, printed as its name.
 /// </param>
 /// <example><code>
 /// [IntrinsicImplementation, Ptx("fma.rn.f32 $r, $0, $1, $2;")]

@@ -44,6 +44,9 @@ internal static partial class PtxCompiler
         KernelSpecialization specialization = new(kernel.Threads, kernel.GroupsPerMultiprocessor);
         PTXCompiledKernel compiled = (PTXCompiledKernel)backend.Compile(entry, specialization);
         string text = Target().Replace(compiled.PTXAssembly, $".target {kernel.Target}");
+        text = TensorMapParameter().Replace(text, ".param .align 64 $1");
+        // ILGPU declares and compiles the methods that intrinsics stand for, but nothing calls them.
+        if (!Call().IsMatch(text)) text = Function().Replace(text, "");
         // ILGPU also takes a condition for uniform that is made of constants alone, though the way to each of them may differ from lane to lane. The driver's own
         // analysis finds the branches that are uniform.
         SetText(compiled, UniformBranch().Replace(text, "$1"));
@@ -69,6 +72,15 @@ internal static partial class PtxCompiler
 
     [GeneratedRegex(@"\.target sm_\w+")]
     private static partial Regex Target();
+
+    [GeneratedRegex(@"\.param \.align 8 (\.b8 \w+\[128\])")]
+    private static partial Regex TensorMapParameter();
+
+    [GeneratedRegex(@"^\.visible \.func [^;{]*(;|\{.*?^\})\s*", RegexOptions.Multiline | RegexOptions.Singleline)]
+    private static partial Regex Function();
+
+    [GeneratedRegex(@"\bcall\b")]
+    private static partial Regex Call();
 
     [GeneratedRegex(@"(@!?%p\d+ bra)\.uni")]
     private static partial Regex UniformBranch();

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Reflection;
+using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.RegularExpressions;
 using ILGPU;
@@ -58,6 +59,7 @@ internal static partial class PtxIntrinsics
                 "g" => Address(before, call.Nodes[index], arguments[index], "global", index),
                 "s" => SharedAddress(before, call.Nodes[index], arguments[index], index),
                 "i" => Literal(method, call.Nodes[index]),
+                "p" => ParameterName(method, call.Nodes[index]),
                 _ => Print(Chosen(arguments[index], match)),
             };
         });
@@ -92,6 +94,18 @@ internal static partial class PtxIntrinsics
         ? constant.Int64Value.ToString(CultureInfo.InvariantCulture)
         : throw new InvalidOperationException($"{method.Name}: an argument that must be a constant is computed by the kernel");
 
+    // ILGPU takes a structure apart into its fields and puts them together again where it is used.
+    private static string ParameterName(MethodInfo method, Value value)
+    {
+        while (value is StructureValue or GetField) value = value.Nodes[0].Resolve();
+        return value is Parameter parameter
+            ? GetParameterName(null, parameter)
+            : throw new InvalidOperationException($"{method.Name}: an argument that must be a parameter of the kernel is {value}");
+    }
+
+    [UnsafeAccessor(UnsafeAccessorKind.StaticMethod)]
+    private static extern string GetParameterName(PTXCodeGenerator? owner, Parameter parameter);
+
     private static List<HardwareRegister> Flatten(PTXCodeGenerator generator, Register register)
     {
         List<HardwareRegister> registers = [];
@@ -117,6 +131,6 @@ internal static partial class PtxIntrinsics
         return registers.Count == 1 ? list : $"{{{list}}}";
     }
 
-    [GeneratedRegex(@"\$(?:(?<result>r)|(?<kind>[gsi]?)(?<index>\d+))(?:\[(?<element>\d+)\])?")]
+    [GeneratedRegex(@"\$(?:(?<result>r)|(?<kind>[gsip]?)(?<index>\d+))(?:\[(?<element>\d+)\])?")]
     private static partial Regex Placeholder();
 }

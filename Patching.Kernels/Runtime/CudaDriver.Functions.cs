@@ -19,6 +19,15 @@ internal static partial class CudaDriver
     /// <summary>A capture that forbids only its own thread what would disturb it.</summary>
     public const int CaptureThreadLocal = 1;
 
+    /// <summary>A tensor map's numbers are bfloat16.</summary>
+    public const int TensorMapBFloat16 = 9;
+
+    /// <summary>A tensor map exchanges the 16-byte pieces of rows of 128 bytes.</summary>
+    public const int TensorMapSwizzle128 = 3;
+
+    /// <summary>Whatever a tensor map's copy misses in the L2 cache is fetched 256 bytes at a time.</summary>
+    public const int TensorMapPromote256 = 3;
+
     /// <summary>Why no CUDA device can be used here, in words that end without a full stop; null if one can.</summary>
     public static string? Obstacle()
     {
@@ -71,6 +80,11 @@ internal static partial class CudaDriver
     /// <summary>Frees what <see cref="InstantiateGraph"/> gave.</summary>
     [LibraryImport(ImportName, EntryPoint = "cuGraphExecDestroy")]
     public static partial CudaError DestroyExecutableGraph(nint executable);
+
+    /// <summary>Describes a matrix to the copy engine; the result is 128 bytes, aligned to 64.</summary>
+    [LibraryImport(ImportName, EntryPoint = "cuTensorMapEncodeTiled")]
+    public static unsafe partial CudaError EncodeTensorMap(
+        byte* map, int type, uint rank, nint address, ulong* extents, ulong* pitches, uint* box, uint* steps, int interleave, int swizzle, int promotion, int fill);
 
     [LibraryImport(ImportName, EntryPoint = "cuInit")]
     private static partial CudaError Initialize(uint flags);

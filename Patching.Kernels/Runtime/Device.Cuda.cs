@@ -18,13 +18,38 @@ public sealed partial class Device
 
     private static readonly Version AmpereCapability = new(8, 0), HopperCapability = new(9, 0);
 
+    private const string TensorCoresVariable = "PATCHING_TENSOR_CORES";
+
     private readonly Dictionary<CudaKernel, Delegate> cudaLaunchers = new(ReferenceEqualityComparer.Instance);
+    private TensorCores tensorCores;
 
     /// <summary>Compute capability of the GPU; null on other devices.</summary>
     public Version? ComputeCapability => Accelerator is CudaAccelerator cuda ? new Version(cuda.Architecture.Major, cuda.Architecture.Minor) : null;
 
     /// <summary>Whether kernels on bfloat16 tensors run here: they need tensor cores of compute capability 8.0 (2020) or later.</summary>
     public bool SupportsBFloat16 => ComputeCapability >= AmpereCapability;
+
+    /// <summary>
+    /// Which matrix instructions multiply bfloat16 matrices. Where the device is opened, the environment variable <c>PATCHING_TENSOR_CORES</c> (best, mma.sync
+    /// or wgmma) chooses; without it, the best.
+    /// </summary>
+    /// <exception cref="DeviceException">This GPU has no such instructions.</exception>
+    public TensorCores TensorCores
+    {
+        get => tensorCores;
+        set
+        {
+            if (value == TensorCores.Wgmma && ComputeCapability != HopperCapability)
+                throw new DeviceException($"{Name} has compute capability {ComputeCapability}, wgmma needs 9.0; use mma.sync");
+            tensorCores = value;
+        }
+    }
+
+    /// <summary>The same, as far as this GPU has them.</summary>
+    internal TensorCores UsableTensorCores => ComputeCapability == HopperCapability ? tensorCores : TensorCores.MmaSync;
+
+    /// <summary>Groups of kernels that stay on their multiprocessor: one each.</summary>
+    internal int ResidentGroups { get; set; }
 
     /// <summary>Name, and for a GPU its compute capability and the version of CUDA that the driver supports.</summary>
     public string Details => ComputeCapability is { } capability ? $"{Name}, compute capability {capability}, driver for CUDA {CudaDriver.Version()}" : Name;
@@ -100,6 +125,7 @@ public sealed partial class Device
     {
         if (CudaDriver.Obstacle() is { } obstacle) throw new DeviceException($"--device cuda: {obstacle}; use --device cpu");
         // The same PTX on every driver: what the tests run is what the GPU gets.
+        TensorCores wanted = WantedTensorCores();
         Context context = PtxCompiler.CreateContext(builder => builder.Cuda(device => device.InstructionSet = PtxCompiler.InstructionSet));
         CudaAccelerator? accelerator = null;
         try
@@ -108,16 +134,29 @@ public sealed partial class Device
             CodePlacement.Remove(accelerator.Backend);
             // ILGPU's default is the NULL stream, which cannot be captured.
             SetDefaultStream(accelerator, accelerator.CreateStream());
-            return new Device(DeviceKind.Cuda, context, accelerator, 1) { CopyStream = (CudaStream)accelerator.CreateStream() };
+            return new Device(DeviceKind.Cuda, context, accelerator, 1)
+            {
+                CopyStream = (CudaStream)accelerator.CreateStream(),
+                ResidentGroups = accelerator.NumMultiprocessors,
+                TensorCores = wanted,
+            };
         }
         catch (Exception error)
         {
-            accelerator?.Dispose();
+            if (accelerator is not null) Close(accelerator);
             context.Dispose();
             if (error is DeviceException) throw;
             throw new DeviceException($"--device cuda: the GPU cannot be opened ({error.Message}); update the driver or use --device cpu", error);
         }
     }
+
+    private static TensorCores WantedTensorCores() => Environment.GetEnvironmentVariable(TensorCoresVariable) switch
+    {
+        null or "" or "best" => TensorCores.Best,
+        "mma.sync" => TensorCores.MmaSync,
+        "wgmma" => TensorCores.Wgmma,
+        string other => throw new DeviceException($"{TensorCoresVariable}={other}: must be best, mma.sync or wgmma"),
+    };
 
     /// <summary>
     /// Gives back what belongs to a device. After a kernel has failed, every call of its context fails, this one too, and the memory is gone with the context: the
@@ -136,16 +175,16 @@ public sealed partial class Device
 
     // Where ILGPU cannot give everything back, because a kernel has failed, it gives up half way; its finalizers would then end the process. Destroying the context
     // frees whatever is left.
-    private void CloseCuda()
+    private static void Close(Accelerator accelerator)
     {
         try
         {
-            Accelerator.Dispose();
+            accelerator.Dispose();
         }
         catch (CudaException)
         {
-            MarkDisposed(Accelerator);
-            _ = CudaAPI.CurrentAPI.DestroyContext(Accelerator.NativePtr);
+            MarkDisposed(accelerator);
+            _ = CudaAPI.CurrentAPI.DestroyContext(accelerator.NativePtr);
         }
     }
 

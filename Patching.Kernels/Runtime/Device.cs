@@ -102,7 +102,7 @@ public sealed partial class Device : IDisposable
     public void Dispose()
     {
         Threads.Dispose();
-        if (Kind == DeviceKind.Cuda) CloseCuda();
+        if (Kind == DeviceKind.Cuda) Close(Accelerator);
         else Accelerator.Dispose();
         context.Dispose();
     }

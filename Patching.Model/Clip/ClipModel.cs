@@ -71,21 +71,43 @@ public sealed class ClipModel : IDisposable
         }
     }
 
-    /// <summary>Builds the zero-shot head of a data set from its class names and templates.</summary>
+    /// <summary>The tokenizer of the text tower.</summary>
+    /// <exception cref="InputException">The model has no text tower or no tokenizer, or one that is not its own.</exception>
+    public ClipTokenizer Tokenizer
+    {
+        get
+        {
+            if (Config.Text is null)
+                throw new InputException($"{Checkpoint.Path}: has no text tower, so no head can be built from class names; use a complete CLIP model");
+            ClipTokenizer words = tokenizer ?? throw new InputException(
+                $"{Checkpoint.Path}: no vocab.json and merges.txt beside the model, so class names cannot be encoded; name their folder with --tokenizer");
+            RequireTokenizerOfModel(words, Config.Text);
+            return words;
+        }
+    }
+
+    /// <summary>Builds the zero-shot head of a data set from its class names and templates, with the checkpoint's text tower.</summary>
     /// <exception cref="InputException">The model has no text tower or no tokenizer.</exception>
     public ZeroShotHead BuildHead(IReadOnlyList<string> classNames, IReadOnlyList<string> templates)
     {
-        if (Config.Text is null)
-            throw new InputException($"{Checkpoint.Path}: has no text tower, so no head can be built from class names; use a complete CLIP model");
-        TextTransformer tower = new(Device, Config, Precision);
-        ClipTokenizer words = tokenizer ?? throw new InputException(
-            $"{Checkpoint.Path}: no vocab.json and merges.txt beside the model, so class names cannot be encoded; name their folder with --tokenizer");
-        RequireTokenizerOfModel(words, Config.Text);
+        _ = Tokenizer;
         using ParameterSet text = new(Device, "text parameters", ParameterTable.Text(Config), Precision);
         text.Load(Checkpoint.Read);
+        return BuildHead(classNames, templates, text);
+    }
+
+    /// <summary>The same with another text tower, one that was trained.</summary>
+    /// <param name="classNames">Names of the classes.</param>
+    /// <param name="templates">Prompts with a place for the name.</param>
+    /// <param name="text">Weights that hold those of the text tower, in this model's precision.</param>
+    /// <exception cref="InputException">The model has no text tower or no tokenizer.</exception>
+    public ZeroShotHead BuildHead(IReadOnlyList<string> classNames, IReadOnlyList<string> templates, ParameterSet text)
+    {
+        ClipTokenizer words = Tokenizer;
+        TextTransformer tower = new(Device, Config, Precision);
         double scale = Math.Exp(text["logit_scale"].ToArray()[0]);
         return ZeroShotHead.Build(
-            classNames, [.. templates.Select(Fill)], prompts => tower.Encode(text, [.. prompts.Select(prompt => words.Tokenize(prompt, Config.Text.ContextLength))]),
+            classNames, [.. templates.Select(Fill)], prompts => tower.Encode(text, [.. prompts.Select(prompt => words.Tokenize(prompt, Config.Text!.ContextLength))]),
             Config.EmbeddingWidth, scale);
     }
 

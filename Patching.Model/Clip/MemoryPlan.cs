@@ -28,24 +28,25 @@ public static class MemoryPlan
     }
 
     /// <summary>Contrastive training of both towers: weights, gradients and moments, the activations of a micro-batch, features and loss of the batch.</summary>
-    public static IReadOnlyList<MemoryRole> Pretraining(ClipConfig config, int batch, int microBatch)
+    public static IReadOnlyList<MemoryRole> Pretraining(ClipConfig config, int batch, int microBatch, TowerPrecision precision)
     {
-        long parameters = ParameterSet.BytesFor(ParameterTable.All(config));
+        ImmutableArray<ParameterSpec> table = ParameterTable.All(config);
+        long parameters = ParameterSet.BytesFor(table), gradient = precision == TowerPrecision.BFloat16 ? 2L * microBatch * config.EmbeddingWidth : 0;
         return
         [
-            new("parameters", parameters),
+            new("parameters", ParameterSet.BytesFor(table, precision)),
             new("gradients", parameters),
             new("AdamW moments", 2 * parameters),
-            new("image activations", VisionActivations.BytesFor(config, microBatch, training: true)),
-            new("text activations", TextActivations.BytesFor(config, microBatch, config.Text!.ContextLength, training: true)),
-            new("features and loss", ContrastiveLoss.BytesFor(batch, config.EmbeddingWidth) + 2L * batch * config.EmbeddingWidth * sizeof(float)),
+            new("image activations", VisionActivations.BytesFor(config, microBatch, training: true, precision)),
+            new("text activations", TextActivations.BytesFor(config, microBatch, config.Text!.ContextLength, training: true, precision)),
+            new("features and loss", ContrastiveLoss.BytesFor(batch, config.EmbeddingWidth) + 2L * batch * config.EmbeddingWidth * sizeof(float) + gradient),
         ];
     }
 
-    /// <summary>An evaluation of patched models: both ends, working weights, activations of a forward pass.</summary>
-    public static IReadOnlyList<MemoryRole> Evaluation(ClipConfig config, int batch, int classes, TowerPrecision precision)
+    /// <summary>An evaluation of patched models: both ends, working weights (of both towers, where both were trained), activations of a forward pass.</summary>
+    public static IReadOnlyList<MemoryRole> Evaluation(ClipConfig config, int batch, int classes, TowerPrecision precision, bool trainedText = false)
     {
-        ImmutableArray<ParameterSpec> table = ParameterTable.Vision(config);
+        ImmutableArray<ParameterSpec> table = trainedText ? ParameterTable.All(config) : ParameterTable.Vision(config);
         long parameters = ParameterSet.BytesFor(table, precision);
         return
         [

@@ -107,6 +107,12 @@ public sealed class ParameterSet : IDisposable
         if (roundedArena is not null) Rounded.Clear();
     }
 
+    /// <summary>Writes the rounded copy, where the set has one, from the numbers themselves; for whoever changes those without writing both.</summary>
+    public void Round()
+    {
+        if (roundedArena is not null) Rounding.Forward(device, Rounded, Flat);
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -120,10 +126,4 @@ public sealed class ParameterSet : IDisposable
     {
         foreach (ParameterSpec spec in table) tensors[spec.Name] = arena.Take(spec.Name, type, spec.Shape.AsSpan());
     }
-
-    private void Round()
-    {
-        if (roundedArena is not null) Rounding.Forward(device, Rounded, Flat);
-    }
 }
-

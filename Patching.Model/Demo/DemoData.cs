@@ -7,46 +7,61 @@ using Patching.Model.Images;
 namespace Patching.Model.Demo;
 
 /// <summary>
-/// Draws everything the demo learns from and is tested on: pictures of coloured shapes with captions, digits of a seven-segment display with captions (so that the
-/// model has heard of digits), and handwritten digits, which it has never seen. Every picture depends on the seed and its own number only.
+/// Draws everything the demo learns from and is tested on. With captions: patterns, digits of a seven-segment display (so that the model has heard of digits) and
+/// handwritten letters (so that it has seen a pen). Without: more patterns, the supported task, and handwritten digits, which it has never seen, the patching task.
+/// Every picture depends on the seed and its own number only.
 /// </summary>
 /// <param name="root">Folder that gets the data.</param>
 /// <param name="seed">Seed of all pictures.</param>
 /// <param name="imageSize">Side of a picture in pixels.</param>
-internal sealed class DemoData(string root, long seed, int imageSize)
+/// <param name="progress">Called with the pictures drawn and to draw, one call at a time.</param>
+internal sealed class DemoData(string root, long seed, int imageSize, Action<long, long>? progress)
 {
+    private const int ReportInterval = 100;
+    private const float Noise = 0.05f;
+
     private static readonly (string Name, Vector3 Colour)[] Colours =
     [
         ("red", new(0.85f, 0.15f, 0.15f)), ("green", new(0.15f, 0.65f, 0.2f)), ("blue", new(0.2f, 0.3f, 0.9f)), ("yellow", new(0.95f, 0.85f, 0.2f)),
         ("purple", new(0.55f, 0.2f, 0.7f)), ("orange", new(0.95f, 0.55f, 0.1f)), ("white", new(0.95f, 0.95f, 0.95f)), ("black", new(0.06f, 0.06f, 0.06f)),
     ];
 
-    private static readonly string[] Sizes = ["small", "large"];
+    private readonly Lock counting = new();
+    private long drawn;
+    private long toDraw;
 
     /// <summary>Pairs of pictures and captions for contrastive training.</summary>
     public string Captions => Path.Combine(root, "captions.jsonl");
 
     /// <summary>The supported task, an image folder with splits.</summary>
-    public string Shapes => Path.Combine(root, "shapes");
+    public string Patterned => Path.Combine(root, "patterns");
 
     /// <summary>The patching task, an image folder with splits.</summary>
-    public string Digits => Path.Combine(root, "handwriting");
+    public string Handwriting => Path.Combine(root, "handwriting");
 
     /// <summary>Draws all of it.</summary>
     /// <param name="pairs">Pictures with captions.</param>
-    /// <param name="training">Pictures to train on, per task.</param>
-    /// <param name="test">Pictures to test on, per task.</param>
+    /// <param name="training">Pictures of the patching task to train on.</param>
+    /// <param name="test">Pictures of each task to test on, and as many to validate on.</param>
     /// <param name="cancellation">Stops between two pictures.</param>
     public void Draw(int pairs, int training, int test, CancellationToken cancellation)
     {
+        (drawn, toDraw) = (0, pairs + training + 4L * test);
         DrawCaptioned(pairs, cancellation);
-        DrawClasses(Shapes, "train", training, [.. Figures.Shapes.Select(shape => shape.Name)], ShapeOf, cancellation);
-        DrawClasses(Shapes, "test", test, [.. Figures.Shapes.Select(shape => shape.Name)], ShapeOf, cancellation);
-        string[] digits = [.. Figures.DigitNames.Select(name => $"digit {name}")];
+        string[] patterns = [.. Patterns.All.Select(pattern => pattern.Name)], digits = [.. Glyphs.DigitNames.Select(name => $"digit {name}")];
+        foreach ((string split, int count) in ((string, int)[])[("val", test), ("test", test)])
+            DrawClasses(Patterned, split, count, patterns, (label, random) => PatternOf(label, ref random).Picture, cancellation);
         foreach ((string split, int count) in ((string, int)[])[("train", training), ("val", test), ("test", test)])
-            DrawClasses(Digits, split, count, digits, (label, random) => WrittenDigit(label, ref random), cancellation);
+            DrawClasses(Handwriting, split, count, digits, (label, random) => Written(Glyphs.Digits[label], ref random), cancellation);
+    }
 
-        Drawing ShapeOf(int label, SampleRandom random) => Shape(label, ref random).Picture;
+    private void Save(Drawing picture, string path)
+    {
+        SkiaImageWriter.WritePng(picture.ToImage(), path);
+        lock (counting)
+        {
+            if (++drawn % ReportInterval == 0 || drawn == toDraw) progress?.Invoke(drawn, toDraw);
+        }
     }
 
     private void DrawCaptioned(int pairs, CancellationToken cancellation)
@@ -57,12 +72,9 @@ internal sealed class DemoData(string root, long seed, int imageSize)
         Parallel.For(0, pairs, new ParallelOptions { CancellationToken = cancellation }, i =>
         {
             SampleRandom random = Stream("captioned", i);
-            // One in four pictures is a display's digit, the others are shapes.
-            bool isDigit = i % 4 == 3;
-            int label = random.NextInt(10);
-            (Drawing picture, string what) = isDigit ? DisplayDigit(label, ref random) : Shape(label, ref random);
+            (Drawing picture, string what) = Captioned(i, ref random);
             string name = string.Create(CultureInfo.InvariantCulture, $"{i:D6}.png");
-            SkiaImageWriter.WritePng(picture.ToImage(), Path.Combine(folder, name));
+            Save(picture, Path.Combine(folder, name));
             string article = what[0] is 'o' ? "an" : "a", caption = random.NextInt(2) == 0 ? $"a photo of {article} {what}." : $"a photo of the {what}.";
             lines[i] = JsonSerializer.Serialize(new { image = $"captioned/{name}", caption });
         });
@@ -78,52 +90,59 @@ internal sealed class DemoData(string root, long seed, int imageSize)
         {
             int label = i % classNames.Length;
             Drawing picture = draw(label, Stream($"{Path.GetFileName(task)}/{split}", i));
-            SkiaImageWriter.WritePng(picture.ToImage(), Path.Combine(folders[label], string.Create(CultureInfo.InvariantCulture, $"{i:D6}.png")));
+            Save(picture, Path.Combine(folders[label], string.Create(CultureInfo.InvariantCulture, $"{i:D6}.png")));
         });
     }
 
-    private (Drawing Picture, string What) Shape(int label, ref SampleRandom random)
+    // Of eight pictures five are patterns, two letters and one a digit.
+    private (Drawing Picture, string What) Captioned(int i, ref SampleRandom random)
     {
-        int colour = random.NextInt(Colours.Length), size = random.NextInt(Sizes.Length);
-        Drawing drawing = Background(ref random);
-        float scale = size == 0 ? Between(0.45f, 0.58f, ref random) : Between(0.7f, 0.9f, ref random), room = 0.5f * (1 - scale);
-        Vector2 centre = new(Between(-room, room, ref random), Between(-room, room, ref random));
-        drawing.Paint(Figures.Shapes[label].Figure, new Placement(centre, scale, Between(-0.2f, 0.2f, ref random)), Vary(Colours[colour].Colour, ref random));
-        drawing.AddNoise(0.1f, ref random);
-        string name = Figures.Shapes[label].Name;
-        string what = random.NextInt(3) switch
-        {
-            0 => name,
-            1 => $"{Colours[colour].Name} {name}",
-            _ => $"{Sizes[size]} {Colours[colour].Name} {name}",
-        };
-        return (drawing, what);
+        if (i % 8 == 7) return DisplayDigit(random.NextInt(Glyphs.DigitNames.Count), ref random);
+        if (i % 4 != 0) return PatternOf(random.NextInt(Patterns.All.Count), ref random);
+        (string name, Vector2[][] strokes) = Glyphs.Letters[random.NextInt(Glyphs.Letters.Count)];
+        return (Written(strokes, ref random), $"letter {name}");
+    }
+
+    private (Drawing Picture, string What) PatternOf(int label, ref SampleRandom random)
+    {
+        int ink = random.NextInt(Colours.Length), ground = (ink + 1 + random.NextInt(Colours.Length - 1)) % Colours.Length;
+        Drawing drawing = new(imageSize, Vary(Colours[ground].Colour, ref random));
+        (string name, Pattern pattern) = Patterns.All[label];
+        float period = Between(0.4f, 0.65f, ref random);
+        Vector2 shift = new(Between(0, 1, ref random), Between(0, 1, ref random));
+        SignedDistance figure = pattern(shift, period, Between(0.2f, 0.3f, ref random) * period);
+        drawing.Paint(figure, new Placement(Vector2.Zero, 1), Vary(Colours[ink].Colour, ref random));
+        drawing.AddNoise(Noise, ref random);
+        string colour = Colours[name == Patterns.Plain ? ground : ink].Name;
+        return (drawing, random.NextInt(2) == 0 ? name : $"{colour} {name}");
     }
 
     private (Drawing Picture, string What) DisplayDigit(int digit, ref SampleRandom random)
     {
         int colour = random.NextInt(Colours.Length);
         Drawing drawing = Background(ref random);
-        SignedDistance figure = Figures.DisplayDigit(digit, Between(0.09f, 0.15f, ref random));
+        SignedDistance figure = Glyphs.DisplayDigit(digit, Between(0.09f, 0.15f, ref random));
         float scale = Between(0.5f, 0.85f, ref random), room = 0.95f - scale;
         Vector2 centre = new(Between(-room, room, ref random), Between(-room, room, ref random));
         drawing.Paint(figure, new Placement(centre, scale), Vary(Colours[colour].Colour, ref random));
-        drawing.AddNoise(0.1f, ref random);
-        return (drawing, random.NextInt(2) == 0 ? $"digit {Figures.DigitNames[digit]}" : $"{Colours[colour].Name} digit {Figures.DigitNames[digit]}");
+        drawing.AddNoise(Noise, ref random);
+        return (drawing, random.NextInt(2) == 0 ? $"digit {Glyphs.DigitNames[digit]}" : $"{Colours[colour].Name} digit {Glyphs.DigitNames[digit]}");
     }
 
-    // White or dark ink, a thick pen, an unsteady hand, slanted: nothing of it is in the captioned pictures.
-    private Drawing WrittenDigit(int digit, ref SampleRandom random)
+    // Chalk on a board or ink on paper, an unsteady hand, slanted.
+    private Drawing Written(Vector2[][] strokes, ref SampleRandom random)
     {
-        bool chalk = random.NextInt(2) == 0;
+        bool chalk = random.NextDouble() < 0.5;
         float paper = chalk ? Between(0.05f, 0.25f, ref random) : Between(0.75f, 0.95f, ref random), ink = chalk ? Between(0.8f, 1, ref random) : Between(0, 0.2f, ref random);
         Drawing drawing = new(imageSize, new Vector3(paper));
+        // A copy, because a lambda cannot hold a reference; it goes through the same numbers as the rest of the picture, which does no harm.
         SampleRandom hand = random;
-        SignedDistance figure = Figures.WrittenDigit(digit, Between(0.08f, 0.2f, ref random), () => Between(-0.09f, 0.09f, ref hand));
-        Vector2 centre = new(Between(-0.15f, 0.15f, ref random), Between(-0.15f, 0.15f, ref random));
-        Placement place = new(centre, Between(0.65f, 0.9f, ref random), Between(-0.2f, 0.2f, ref random), Between(0.7f, 1.25f, ref random), Between(-0.35f, 0.35f, ref random));
+        SignedDistance figure = Glyphs.Written(strokes, Between(0.1f, 0.18f, ref random), () => Between(-0.04f, 0.04f, ref hand));
+        Vector2 centre = new(Between(-0.05f, 0.05f, ref random), Between(-0.05f, 0.05f, ref random));
+        Placement place = new(
+            centre, Between(0.75f, 0.9f, ref random), Between(-0.05f, 0.05f, ref random), Between(0.9f, 1.1f, ref random), Between(-0.15f, 0.15f, ref random));
         drawing.Paint(figure, place, new Vector3(ink));
-        drawing.AddNoise(0.25f, ref random);
+        drawing.AddNoise(Noise, ref random);
         return drawing;
     }
 

@@ -26,7 +26,7 @@ public sealed class DemoPipeline
         this.settings = settings;
         this.events = events;
         PatchSettings.CheckFolder("--out", settings.Output);
-        data = new DemoData(Path.Combine(settings.Output, "data"), settings.Seed, settings.ImageSize);
+        data = new DemoData(Path.Combine(settings.Output, "data"), settings.Seed, settings.ImageSize, (done, total) => events.Progress?.Invoke("draw", done, total));
         RequireSameDemo();
     }
 
@@ -37,7 +37,10 @@ public sealed class DemoPipeline
     public string PatchCommand { get; private set; } = "";
 
     /// <summary>Name of the patching task.</summary>
-    public string PatchingTask => $"folder:{data.Digits}";
+    public string PatchingTask => $"folder:{data.Handwriting}";
+
+    /// <summary>Name of the supported task.</summary>
+    public string SupportedTask => $"folder:{data.Patterned}";
 
     /// <summary>Draws, pre-trains, patches; goes on where an interrupted demo stopped.</summary>
     /// <returns>The scores of every alpha.</returns>
@@ -67,7 +70,6 @@ public sealed class DemoPipeline
     private void Draw(CancellationToken cancellation)
     {
         if (File.Exists(Mark)) return;
-        events.Note?.Invoke($"drawing {settings.Pairs + 2 * settings.Training + 3 * settings.Test} pictures in {Path.GetDirectoryName(Mark)}");
         data.Draw(settings.Pairs, settings.Training, settings.Test, cancellation);
         File.WriteAllText(Mark, Description);
     }
@@ -93,22 +95,26 @@ public sealed class DemoPipeline
         {
             Model = model,
             TrainDataset = PatchingTask,
-            EvalDatasets = [$"folder:{data.Shapes}", PatchingTask],
+            EvalDatasets = [SupportedTask, PatchingTask],
             DataLocation = settings.Output,
-            Alphas = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1],
+            Alphas = [0, 0.1, 0.2, 0.3, 0.4, 0.45, 0.475, 0.5, 0.525, 0.55, 0.575, 0.6, 0.65, 0.7, 0.8, 0.9, 1],
             Save = Path.Combine(settings.Output, "patched"),
             ResultsDb = Results,
             Epochs = settings.FinetuneEpochs,
-            LearningRate = 5e-4,
+            LearningRate = 3e-4,
             WarmupLength = settings.Quick ? 0 : 20,
             Seed = settings.Seed,
             ExpName = "demo",
         };
         PatchCommand = string.Join(
-            ' ', "patching patch", "--model", patch.Model, "--train-dataset", patch.TrainDataset, "--eval-datasets", string.Join(',', patch.EvalDatasets), "--epochs",
-            patch.Epochs.ToString(CultureInfo.InvariantCulture), "--lr", patch.LearningRate.ToString("R", CultureInfo.InvariantCulture), "--warmup_length",
-            patch.WarmupLength?.ToString(CultureInfo.InvariantCulture), "--alpha", string.Join(' ', patch.Alphas.Select(a => a.ToString("R", CultureInfo.InvariantCulture))),
-            "--seed", patch.Seed.ToString(CultureInfo.InvariantCulture), "--save", patch.Save, "--results-db", patch.ResultsDb);
+            ' ', "patching patch", "--model", Quoted(patch.Model), "--train-dataset", Quoted(patch.TrainDataset), "--eval-datasets",
+            Quoted(string.Join(',', patch.EvalDatasets)), "--epochs", Number(patch.Epochs), "--lr", Number(patch.LearningRate), "--warmup_length",
+            Number(patch.WarmupLength!.Value), "--alpha", string.Join(' ', patch.Alphas.Select(Number)), "--seed", Number(patch.Seed), "--save", Quoted(patch.Save),
+            "--results-db", Quoted(patch.ResultsDb));
         return patch with { Command = PatchCommand };
     }
+
+    private static string Quoted(string path) => path.Contains(' ') ? $"'{path}'" : path;
+
+    private static string Number(double value) => value.ToString("R", CultureInfo.InvariantCulture);
 }

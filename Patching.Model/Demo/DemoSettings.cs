@@ -12,15 +12,15 @@ public sealed record DemoSettings(string Output, int Seed, bool Quick)
     /// <summary>Pictures with captions.</summary>
     public int Pairs => Quick ? 256 : 12000;
 
-    /// <summary>Pictures to train on, per task.</summary>
-    public int Training => Quick ? 200 : 4000;
+    /// <summary>Pictures of the patching task to train on.</summary>
+    public int Training => Quick ? 200 : 3000;
 
-    /// <summary>Pictures to test on, per task.</summary>
+    /// <summary>Pictures to test on, per task, and as many to validate on.</summary>
     public int Test => Quick ? 100 : 1000;
 
     /// <summary>Passes over the captioned pictures.</summary>
-    public int PretrainEpochs => Quick ? 1 : 16;
+    public int PretrainEpochs => Quick ? 1 : 10;
 
     /// <summary>Passes over the patching task.</summary>
-    public int FinetuneEpochs => Quick ? 1 : 10;
+    public int FinetuneEpochs => Quick ? 1 : 20;
 }

@@ -18,7 +18,10 @@ public sealed class HeadCache(string? directory)
     private readonly Dictionary<string, ZeroShotHead> built = [];
 
     /// <summary>Hash of what the head of a data set is made from, in hexadecimal.</summary>
-    public string Key(ClipModel model, ImageDataset dataset)
+    /// <param name="model">The model.</param>
+    /// <param name="dataset">The data set; its name and class names count.</param>
+    /// <param name="tuned">What became of the model's text tower where it is not the checkpoint's.</param>
+    public string Key(ClipModel model, ImageDataset dataset, string? tuned = null)
     {
         // The same weights with another activation or pooling rule, which the user or config.json can choose, give another head.
         string architecture = Encoding.UTF8.GetString(
@@ -29,7 +32,7 @@ public sealed class HeadCache(string? directory)
         IReadOnlyList<string> templates = dataset.Templates;
         // Keys of single precision name none: they are older than the choice.
         string[] precision = model.Precision == TowerPrecision.Float32 ? [] : ["precision", model.Precision.Name()];
-        foreach (string part in (string[])[model.Checkpoint.Sha256, architecture, .. precision, "classes", .. dataset.ClassNames, "templates", .. templates])
+        foreach (string part in (string[])[model.Checkpoint.Sha256, architecture, .. precision, .. (string[])(tuned is null ? [] : ["tuned", tuned]), "classes", .. dataset.ClassNames, "templates", .. templates])
             hash.AppendData(Encoding.UTF8.GetBytes(part + "\0"));
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Globalization;
 using System.Reflection;
 using Patching.Kernels;
@@ -22,6 +23,7 @@ public sealed class PatchPipeline : IDisposable
     private readonly HeadCache heads;
     private readonly BatchOptions batches;
     private readonly ImageCache? cache;
+    private ParameterSet? bothTowers;
 
     /// <summary>Opens the model.</summary>
     /// <exception cref="InputException">A setting is impossible or the model cannot be used.</exception>
@@ -62,10 +64,10 @@ public sealed class PatchPipeline : IDisposable
     {
         // Everything that can be wrong with the data is found before the first step is computed.
         ImageDataset? training = settings.Load is null ? OpenTraining() : null;
-        ImageDataset[] evaluated = OpenEvaluated(training, cancellation), heldOut = OpenHeldOut();
+        ImageDataset[] evaluated = OpenEvaluated(training, cancellation), heldOut = OpenHeldOut(cancellation);
         (ParameterSet finetuned, string recipe, FinetuneSettings? trained) = training is null ? Load(settings.Load!) : Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
-        using PatchedModels line = new(model, theta1);
+        using PatchedModels line = new(model, Original, theta1);
         if (settings.Choice is { } choice) return Choose(choice, line, recipe, trained, heldOut, evaluated, cancellation);
         if (settings.Save is not null) SaveModels(line, recipe, settings.SavedAlphas ?? settings.Alphas);
         return EvaluateLine(evaluated, line, settings.Alphas, trained, cancellation);
@@ -78,7 +80,7 @@ public sealed class PatchPipeline : IDisposable
         ImageDataset[] evaluated = settings.EvalEveryEpoch ? OpenEvaluated(training, cancellation) : [];
         (ParameterSet finetuned, string recipe, _) = Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
-        using PatchedModels line = new(model, theta1);
+        using PatchedModels line = new(model, Original, theta1);
         if (settings.Save is not null) SaveModels(line, recipe, settings.SavedAlphas ?? settings.Alphas);
     }
 
@@ -94,7 +96,28 @@ public sealed class PatchPipeline : IDisposable
     public void Dispose()
     {
         cache?.Dispose();
+        bothTowers?.Dispose();
         model.Dispose();
+    }
+
+    /// <summary>What is trained: the image tower, or both.</summary>
+    private ImmutableArray<ParameterSpec> Table => settings.TrainText ? ContrastiveTrainer.Table(model.Config, out _) : ParameterTable.Vision(model.Config);
+
+    /// <summary>theta0.</summary>
+    private ParameterSet Original => settings.TrainText ? bothTowers ??= LoadOriginal() : model.Vision;
+
+    private ParameterSet LoadOriginal()
+    {
+        ParameterSet weights = new(model.Device, "original parameters", Table, model.Precision);
+        weights.Load(model.Checkpoint.Read);
+        return weights;
+    }
+
+    private void RequireBothTowers()
+    {
+        if (model.Tower is not VisionTransformer)
+            throw new InputException($"--train-text: the image tower of {settings.Model} is a ResNet; only vision transformers can be trained with texts");
+        _ = model.Tokenizer;
     }
 
     // Notes come when all data sets are known to be usable, so that an error stands alone.
@@ -102,8 +125,11 @@ public sealed class PatchPipeline : IDisposable
     {
         ImageDataset[] evaluated = [.. settings.EvalDatasets.Select(name => Open(name, DatasetSplit.Test))];
         foreach (string note in evaluated.Prepend(training).SelectMany(dataset => dataset?.Notes ?? [])) events.Note?.Invoke(note);
-        return cache is null ? evaluated : [.. evaluated.Select(dataset => cache.ForEvaluation(dataset, batches, cancellation))];
+        return Cached(evaluated, cancellation);
     }
+
+    private ImageDataset[] Cached(ImageDataset[] evaluated, CancellationToken cancellation) =>
+        cache is null ? evaluated : [.. evaluated.Select(dataset => cache.ForEvaluation(dataset, batches, cancellation))];
 
     private ImageDataset OpenTraining()
     {
@@ -111,7 +137,7 @@ public sealed class PatchPipeline : IDisposable
         return settings.Shots is { } shots ? FewShots.Take(dataset, shots, settings.Seed, events.Note) : dataset;
     }
 
-    private ImageDataset[] OpenHeldOut()
+    private ImageDataset[] OpenHeldOut(CancellationToken cancellation)
     {
         if (settings.Choice is null) return [];
         string[] names = [.. settings.EvalDatasets.Select(DatasetCatalog.Canonical)];
@@ -120,7 +146,7 @@ public sealed class PatchPipeline : IDisposable
         bool[] isPatched = [.. names.Select(IsPatched)];
         if (!isPatched.Contains(true)) throw new InputException($"--eval-datasets: the patching task is not among them, so nothing can be chosen; add it");
         if (!isPatched.Contains(false)) throw new InputException($"--eval-datasets: there is no other task than the patching task, so nothing can be lost; add a supported task");
-        return [.. names.Select(name => Open(DatasetCatalog.ValidationName(name), DatasetSplit.Test))];
+        return Cached([.. names.Select(name => Open(DatasetCatalog.ValidationName(name), DatasetSplit.Test))], cancellation);
     }
 
     private bool IsPatched(string name) => DatasetCatalog.ValidationName(name) == DatasetCatalog.ValidationName(settings.TrainDataset);
@@ -148,7 +174,10 @@ public sealed class PatchPipeline : IDisposable
     private (ParameterSet Finetuned, string Recipe, FinetuneSettings? Settings) Train(ImageDataset dataset, ImageDataset[] evaluated, CancellationToken cancellation)
     {
         settings.Recipe(dataset.Count, "", "", model.Precision).Check(settings.WarmupLength is not null);
-        RequireMemory("fine-tuning", MemoryPlan.Training(model.Config, settings.BatchSize, dataset.ClassNames.Count, model.Precision));
+        if (settings.TrainText) RequireBothTowers();
+        RequireMemory("fine-tuning", settings.TrainText
+            ? MemoryPlan.Pretraining(model.Config, settings.BatchSize, settings.BatchSize, model.Precision)
+            : MemoryPlan.Training(model.Config, settings.BatchSize, dataset.ClassNames.Count, model.Precision));
         FinetuneSettings recipe = settings.Recipe(dataset.Count, model.Checkpoint.Sha256, heads.Key(model, dataset), model.Precision) with { BatchNorm = BatchNorm };
         CheckSave(recipe.ToJson());
         TrainingEvents reports = new()
@@ -158,12 +187,29 @@ public sealed class PatchPipeline : IDisposable
             EpochDone = settings.EvalEveryEpoch ? (epoch, weights) => EvaluateEpoch(evaluated, epoch, weights, recipe, cancellation) : null,
         };
         string? directory = settings.Save is null ? null : Path.Combine(settings.Save, "finetune");
-        TrainingRun run = new(recipe.Plan, batches, directory, settings.Overwrite, reports);
+        TrainingRun run = new(settings.TrainText ? recipe.Contrastive.Plan : recipe.Plan, batches, directory, settings.Overwrite, reports);
         run.CheckState();
-        ZeroShotHead head = heads.Get(model, dataset).Head;
-        return (
-            TaskFinetune.Run(model, () => cache?.ForTraining(dataset, batches, cancellation) ?? dataset, [head], model.Checkpoint.Read, recipe, run, cancellation), recipe.ToJson(),
-            recipe);
+        ParameterSet tuned = settings.TrainText ? Finished(run) ?? TrainBoth(run, recipe, dataset, cancellation) : TaskFinetune.Run(
+            model, () => cache?.ForTraining(dataset, batches, cancellation) ?? dataset, [heads.Get(model, dataset).Head], model.Checkpoint.Read, recipe, run,
+            cancellation);
+        return (tuned, recipe.ToJson(), recipe);
+    }
+
+    private ParameterSet? Finished(TrainingRun run) => run.Finished(path =>
+    {
+        ParameterSet parameters = new(model.Device, "fine-tuned parameters", Table);
+        TrainingCheckpoint.LoadParameters(path, parameters);
+        return parameters;
+    });
+
+    private ParameterSet TrainBoth(TrainingRun run, FinetuneSettings recipe, ImageDataset dataset, CancellationToken cancellation)
+    {
+        LabelTexts texts = new(LabelTexts.Of(dataset), model.Tokenizer, model.Config.Text!.ContextLength, settings.Seed);
+        TextTransformer tower = new(model.Device, model.Config, model.Precision);
+        using ContrastiveTrainer trainer = new(
+            model.Device, model.Config, (VisionTransformer)model.Tower, tower, model.Checkpoint.Read, texts.Choose, recipe.Contrastive);
+        run.Run(trainer, cache?.ForTraining(dataset, batches, cancellation) ?? dataset, cancellation);
+        return trainer.DetachParameters();
     }
 
     private (ParameterSet Finetuned, string Recipe, FinetuneSettings? Settings) Load(string path)
@@ -173,9 +219,11 @@ public sealed class PatchPipeline : IDisposable
         if (checkpoint.Config.Image != model.Config.Image || checkpoint.Config.EmbeddingWidth != model.Config.EmbeddingWidth
             || checkpoint.Config.Activation != model.Config.Activation || checkpoint.Config.LayerNormEpsilon != model.Config.LayerNormEpsilon)
             throw new InputException($"--load {path}: its image tower is not of the same architecture as that of {settings.Model}");
+        if (settings.TrainText && (checkpoint.Config.Text is null || checkpoint.Config.Text != model.Config.Text))
+            throw new InputException($"--load {path}: has no text tower of the same architecture as that of {settings.Model}; leave out --train-text");
         string recipe = $"loaded {checkpoint.Sha256}";
         CheckSave(recipe);
-        ParameterSet finetuned = new(model.Device, "fine-tuned parameters", ParameterTable.Vision(model.Config));
+        ParameterSet finetuned = new(model.Device, "fine-tuned parameters", Table);
         finetuned.Load(checkpoint.Read);
         return (finetuned, recipe, null);
     }
@@ -216,36 +264,60 @@ public sealed class PatchPipeline : IDisposable
     {
         using ImageParameters tensors = ImageParameters.Of(weights, model.Config);
         tensors.Pack(model.Device);
-        Evaluate(evaluated, [null], _ => tensors, recipe, epoch, cancellation);
+        TunedTexts? texts = settings.TrainText ? new(_ => weights, string.Create(CultureInfo.InvariantCulture, $"{recipe.ToJson()} epoch {epoch}")) : null;
+        Evaluate(evaluated, [null], _ => tensors, recipe, epoch, cancellation, texts: texts);
     }
 
     private List<ResultRecord> EvaluateLine(
         ImageDataset[] datasets, PatchedModels line, IReadOnlyList<double> alphas, FinetuneSettings? recipe, CancellationToken cancellation, Action<EvaluationScore[]>? scored = null)
     {
         bool resident = line.Hold(alphas);
-        return Evaluate(datasets, [.. alphas], alpha => line.At(alpha!.Value), recipe, null, cancellation, scored, resident);
+        TunedTexts? texts = settings.TrainText ? new(alpha => line.WeightsAt(alpha!.Value), recipe?.ToJson() ?? $"loaded {settings.Load}") : null;
+        return Evaluate(datasets, [.. alphas], alpha => line.At(alpha!.Value), recipe, null, cancellation, scored, resident, texts);
     }
 
     private List<ResultRecord> Evaluate(
         ImageDataset[] datasets, IReadOnlyList<double?> alphas, Func<double?, ImageParameters> weightsAt, FinetuneSettings? recipe, int? epoch,
-        CancellationToken cancellation, Action<EvaluationScore[]>? scored = null, bool resident = false)
+        CancellationToken cancellation, Action<EvaluationScore[]>? scored = null, bool resident = false, TunedTexts? texts = null)
     {
         int classes = datasets.Max(dataset => dataset.ClassNames.Count);
-        RequireMemory("evaluating", MemoryPlan.Evaluation(model.Config, settings.BatchSize, classes, model.Precision));
+        RequireMemory("evaluating", MemoryPlan.Evaluation(model.Config, settings.BatchSize, classes, model.Precision, settings.TrainText));
         using Evaluator evaluator = new(model, batches);
         List<ResultRecord> all = [];
         foreach (ImageDataset dataset in datasets)
         {
-            (ZeroShotHead head, string headKey) = heads.Get(model, dataset);
-            EvaluationScore[] scores = evaluator.Evaluate(
-                dataset, head, alphas.Count, i => weightsAt(alphas[i]), (done, total) => events.Progress?.Invoke($"evaluate {dataset.Name}", done, total), cancellation, resident);
-            scored?.Invoke(scores);
-            ResultRecord[] records = [.. scores.Select((score, i) => Record(score, alphas[i], headKey, recipe, epoch))];
+            (EvaluationScore Score, string HeadKey)[] results = texts is null
+                ? UnderOneHead(evaluator, dataset, alphas, weightsAt, resident, cancellation)
+                : [.. alphas.Select((_, i) => UnderItsOwnHead(evaluator, dataset, alphas, i, weightsAt, texts, cancellation))];
+            scored?.Invoke([.. results.Select(result => result.Score)]);
+            ResultRecord[] records = [.. results.Select((result, i) => Record(result.Score, alphas[i], result.HeadKey, recipe, epoch))];
             if (settings.ResultsDb is not null) ResultRecord.Append(settings.ResultsDb, records);
             events.Results?.Invoke(records);
             all.AddRange(records);
         }
         return all;
+    }
+
+    private (EvaluationScore Score, string HeadKey)[] UnderOneHead(
+        Evaluator evaluator, ImageDataset dataset, IReadOnlyList<double?> alphas, Func<double?, ImageParameters> weightsAt, bool resident, CancellationToken cancellation)
+    {
+        (ZeroShotHead head, string key) = heads.Get(model, dataset);
+        EvaluationScore[] scores = evaluator.Evaluate(
+            dataset, head, alphas.Count, i => weightsAt(alphas[i]), (done, total) => events.Progress?.Invoke($"evaluate {dataset.Name}", done, total), cancellation, resident);
+        return [.. scores.Select(score => (score, key))];
+    }
+
+    // The head changes with the text tower, so every alpha makes a pass over the images of its own.
+    private (EvaluationScore Score, string HeadKey) UnderItsOwnHead(
+        Evaluator evaluator, ImageDataset dataset, IReadOnlyList<double?> alphas, int index, Func<double?, ImageParameters> weightsAt, TunedTexts texts,
+        CancellationToken cancellation)
+    {
+        double? alpha = alphas[index];
+        ZeroShotHead head = model.BuildHead(dataset.ClassNames, dataset.Templates, texts.WeightsAt(alpha));
+        EvaluationScore score = evaluator.Evaluate(
+            dataset, head, 1, _ => weightsAt(alpha),
+            (done, total) => events.Progress?.Invoke($"evaluate {dataset.Name}", index * total + done, alphas.Count * total), cancellation).Single();
+        return (score, heads.Key(model, dataset, string.Create(CultureInfo.InvariantCulture, $"{texts.Origin} alpha {alpha:R}")));
     }
 
     private ResultRecord Record(EvaluationScore score, double? alpha, string headKey, FinetuneSettings? recipe, int? epoch) => new()
@@ -270,4 +342,9 @@ public sealed class PatchPipeline : IDisposable
         Command = settings.Command,
         Time = DateTime.UtcNow,
     };
+
+    /// <summary>Text towers that are not the checkpoint's.</summary>
+    /// <param name="WeightsAt">Weights that hold the text tower of an alpha.</param>
+    /// <param name="Origin">What they came from, for the key of their heads.</param>
+    private sealed record TunedTexts(Func<double?, ParameterSet> WeightsAt, string Origin);
 }

@@ -50,6 +50,9 @@ public sealed record PatchSettings
     /// <summary>Name of the experiment, for the results file.</summary>
     public string? ExpName { get; init; }
 
+    /// <summary>Fine-tune the text tower, too, contrastively.</summary>
+    public bool TrainText { get; init; }
+
     /// <summary>Passes over the training data.</summary>
     public int Epochs { get; init; } = 10;
 
@@ -156,6 +159,7 @@ public sealed record PatchSettings
         Balanced = Balanced,
         ReducedJpeg = ReducedJpeg,
         Precision = precision,
+        TrainText = TrainText,
     };
 
     /// <summary>Refuses batch sizes that no device can hold.</summary>

@@ -15,6 +15,7 @@ public sealed class PatchedModels : IDisposable
     private const string RecipeKey = "finetune_settings";
 
     private readonly ClipModel model;
+    private readonly ParameterSet original;
     private readonly ParameterSet finetuned;
     private readonly ParameterSet working;
     private readonly ImageParameters workingTensors;
@@ -22,11 +23,13 @@ public sealed class PatchedModels : IDisposable
     private double? current;
 
     /// <summary>Prepares working weights; takes no ownership of the ends.</summary>
-    /// <param name="model">The model whose image tower is theta0.</param>
-    /// <param name="finetuned">theta1.</param>
-    public PatchedModels(ClipModel model, ParameterSet finetuned)
+    /// <param name="model">The model that theta0 comes from, and whatever the line does not change.</param>
+    /// <param name="original">theta0: the image tower, or both.</param>
+    /// <param name="finetuned">theta1, of the same table.</param>
+    public PatchedModels(ClipModel model, ParameterSet original, ParameterSet finetuned)
     {
         this.model = model;
+        this.original = original;
         this.finetuned = finetuned;
         working = new ParameterSet(model.Device, "interpolated parameters", finetuned.Table, model.Precision);
         workingTensors = ImageParameters.Of(working, model.Config);
@@ -47,7 +50,7 @@ public sealed class PatchedModels : IDisposable
             ParameterSet weights = new(model.Device, "interpolated parameters", finetuned.Table, model.Precision);
             ImageParameters tensors = ImageParameters.Of(weights, model.Config);
             held.Add(alpha, (weights, tensors));
-            Interpolation.Forward(model.Device, weights.Flat, model.Vision.Flat, finetuned.Flat, alpha, weights.Rounded);
+            Interpolation.Forward(model.Device, weights.Flat, original.Flat, finetuned.Flat, alpha, weights.Rounded);
             tensors.Pack(model.Device);
         }
         return true;
@@ -58,17 +61,24 @@ public sealed class PatchedModels : IDisposable
     {
         if (held.TryGetValue(alpha, out (ParameterSet Weights, ImageParameters Tensors) kept)) return kept.Tensors;
         if (current == alpha) return workingTensors;
-        Interpolation.Forward(model.Device, working.Flat, model.Vision.Flat, finetuned.Flat, alpha, working.Rounded);
+        Interpolation.Forward(model.Device, working.Flat, original.Flat, finetuned.Flat, alpha, working.Rounded);
         workingTensors.Pack(model.Device);
         current = alpha;
         return workingTensors;
+    }
+
+    /// <summary>All weights of the line for one alpha, of which <see cref="At"/> gives the image tower; valid as long as that.</summary>
+    public ParameterSet WeightsAt(double alpha)
+    {
+        At(alpha);
+        return held.TryGetValue(alpha, out (ParameterSet Weights, ImageParameters Tensors) kept) ? kept.Weights : working;
     }
 
     /// <summary>Folder of one alpha's model: the shortest decimal that reads back as the same number, so no two alphas share a name.</summary>
     public static string DirectoryName(double alpha) => "alpha=" + alpha.ToString("R", CultureInfo.InvariantCulture);
 
     /// <summary>
-    /// Writes the model of one alpha as a complete model directory: the interpolated image tower, the base model's text tower and tokenizer. A directory that holds this very model already
+    /// Writes the model of one alpha as a complete model directory: what was trained interpolated, the rest and the tokenizer from the base model. A directory that holds this very model already
     /// is left as it is.
     /// </summary>
     /// <param name="parent">Where <see cref="DirectoryName"/> is made.</param>

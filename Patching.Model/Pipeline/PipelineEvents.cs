@@ -9,8 +9,11 @@ public sealed class PipelineEvents
     /// <summary>A piece of long work moved on: what it is, how much is done, how much there is.</summary>
     public Action<string, long, long>? Progress { get; init; }
 
-    /// <summary>A training step whose numbers were read, and the steps of the whole run.</summary>
+    /// <summary>A step of a fine-tune whose numbers were read, and the steps of the whole run.</summary>
     public Action<StepReport, long>? Training { get; init; }
+
+    /// <summary>A step of contrastive training whose numbers were read, and the steps of the whole run.</summary>
+    public Action<StepReport, long>? Pretraining { get; init; }
 
     /// <summary>Scores of one data set are known.</summary>
     public Action<IReadOnlyList<ResultRecord>>? Results { get; init; }

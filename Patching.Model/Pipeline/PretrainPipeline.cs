@@ -42,7 +42,7 @@ public sealed class PretrainPipeline
         if (dataset.Count < settings.BatchSize)
             throw new InputException($"--batch-size {settings.BatchSize}: {dataset.Name} has only {dataset.Count} images, too few for one batch");
         using ClipCheckpoint? given = settings.Model is null ? null : ClipCheckpoint.Open(settings.Model);
-        string[][] texts = Texts(dataset);
+        string[][] texts = LabelTexts.Of(dataset);
         (string vocabulary, ClipTokenizer tokenizer) = Tokenizer(given, texts);
         ClipConfig config = given?.Config ?? settings.Architecture.ToConfig(tokenizer.VocabularySize, tokenizer.EndOfText);
         if (config.Image is not VisionConfig)
@@ -50,16 +50,8 @@ public sealed class PretrainPipeline
         if (config.Text is null) throw new InputException($"--model {settings.Model}: has no text tower, so it cannot learn from texts");
         PreprocessConfig preprocess = given?.Preprocess ?? PreprocessConfig.Default(config.Vision.ImageSize);
         ContrastiveSettings recipe = Recipe(dataset, given, config);
-        Train(dataset, config, preprocess, given, recipe, Tokenized(texts, tokenizer, config.Text.ContextLength), vocabulary, cancellation);
+        Train(dataset, config, preprocess, given, recipe, new LabelTexts(texts, tokenizer, config.Text.ContextLength, settings.Seed), vocabulary, cancellation);
     }
-
-    /// <summary>Every text that stands for each label.</summary>
-    private static string[][] Texts(ImageDataset dataset) => dataset is CaptionDataset
-        ? [.. dataset.ClassNames.Select(caption => new[] { caption })]
-        : [.. dataset.ClassNames.Select(name => ZeroShotPrompts.Fill(dataset.Templates, name))];
-
-    private static int[][][] Tokenized(string[][] texts, ClipTokenizer tokenizer, int contextLength) =>
-        [.. texts.Select(ofLabel => ofLabel.Select(text => tokenizer.Tokenize(text, contextLength)).ToArray())];
 
     private (string Directory, ClipTokenizer Tokenizer) Tokenizer(ClipCheckpoint? given, string[][] texts)
     {
@@ -87,12 +79,13 @@ public sealed class PretrainPipeline
             WeightDecay = settings.WeightDecay,
             ClipNorm = settings.ClipNorm,
             Seed = settings.Seed,
+            Precision = TowerPrecisions.On(device, settings.Precision),
         };
         return recipe with { WarmupLength = settings.WarmupLength ?? (int)(recipe.TotalSteps / 20) };
     }
 
     private void Train(
-        ImageDataset dataset, ClipConfig config, PreprocessConfig preprocess, ClipCheckpoint? given, ContrastiveSettings recipe, int[][][] texts, string vocabulary,
+        ImageDataset dataset, ClipConfig config, PreprocessConfig preprocess, ClipCheckpoint? given, ContrastiveSettings recipe, LabelTexts texts, string vocabulary,
         CancellationToken cancellation)
     {
         RequireMemory(config, recipe);
@@ -100,9 +93,9 @@ public sealed class PretrainPipeline
         ParameterSource initial = given is null ? (spec, values) => ClipInitialization.Fill(config, settings.Seed, spec, values) : given.Read;
         NormalizationTable table = new(preprocess.Mean.AsSpan(), preprocess.Std.AsSpan());
         using VisionTransformer images = new(device, config, table.Values);
-        using ContrastiveTrainer trainer = new(device, config, images, new TextTransformer(device, config), initial, Caption, recipe);
+        using ContrastiveTrainer trainer = new(device, config, images, new TextTransformer(device, config, recipe.Precision), initial, texts.Choose, recipe);
         BatchOptions batches = new(recipe.BatchSize, config.Vision.ImageSize) { Workers = settings.Workers, SkipBadImages = settings.SkipBadImages };
-        TrainingEvents reports = new() { Note = events.Note, Progress = events.Training };
+        TrainingEvents reports = new() { Note = events.Note, Progress = events.Pretraining };
         TrainingRun run = new(recipe.Plan, batches, Path.Combine(settings.Save, "pretrain"), settings.Overwrite, reports);
         using ImageCache? cache = settings.Cache is null ? null : new ImageCache(settings.Cache, events.Note, events.Progress);
         run.Run(trainer, cache?.ForTraining(dataset, batches, cancellation) ?? dataset, cancellation);
@@ -110,17 +103,11 @@ public sealed class PretrainPipeline
         CheckpointWriter.Save(
             ModelDirectory, config, preprocess, trainer.Parameters.Fetch, metadata: metadata, tokenizerDirectory: vocabulary, overwrite: true);
         events.Note?.Invoke($"saved {ModelDirectory}");
-
-        int[] Caption(int label, int index, int epoch)
-        {
-            SampleRandom random = SampleRandom.ForSample(~(long)settings.Seed, epoch, index);
-            return texts[label][random.NextInt(texts[label].Length)];
-        }
     }
 
     private void RequireMemory(ClipConfig config, ContrastiveSettings recipe)
     {
-        long needed = MemoryPlan.Pretraining(config, recipe.BatchSize, recipe.MicroBatch).Sum(role => role.Bytes);
+        long needed = MemoryPlan.Pretraining(config, recipe.BatchSize, recipe.MicroBatch, recipe.Precision).Sum(role => role.Bytes);
         if (needed > device.MemoryBytes)
             throw new InputException(string.Create(
                 CultureInfo.InvariantCulture,

@@ -52,6 +52,9 @@ public sealed record PretrainSettings
     /// <summary>Decides initial weights, order, crops and templates.</summary>
     public int Seed { get; init; }
 
+    /// <summary>Arithmetic of the towers; null is the fastest that the device has.</summary>
+    public TowerPrecision? Precision { get; init; }
+
     /// <summary>Threads that decode images.</summary>
     public int Workers { get; init; } = Environment.ProcessorCount;
 

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Patching.Model.Clip;
 
 namespace Patching.Model.Training;
 
@@ -14,6 +15,10 @@ public sealed record ContrastiveSettings
 
     /// <summary>SHA-256 of the weights to start from, or a description of how they are drawn.</summary>
     public required string StartsFrom { get; init; }
+
+    /// <summary>Hash of what the texts are made from, where they are class names in templates of a model's own; absent where they belong to the pairs.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Texts { get; init; }
 
     /// <summary>Passes over the pairs.</summary>
     public int Epochs { get; init; } = 10;
@@ -47,6 +52,9 @@ public sealed record ContrastiveSettings
 
     /// <summary>Decides the order of the pairs, their crops and the choice among several texts of an image.</summary>
     public int Seed { get; init; }
+
+    /// <summary>Arithmetic of forward and backward in both towers; the loss is single precision.</summary>
+    public TowerPrecision Precision { get; init; }
 
     /// <summary>Steps of one pass.</summary>
     [JsonIgnore]

@@ -38,8 +38,10 @@ public sealed class ContrastiveTrainer : ITrainer, IDisposable
     private readonly int decayed;
     private Tensor imageFeatures;
     private Tensor textFeatures;
+    private Tensor roundedGradient;
     private Tensor clip;
     private Tensor normScratch;
+    private bool parametersDetached;
 
     /// <summary>Allocates everything and loads the weights to start from.</summary>
     /// <exception cref="DeviceException">The device has not enough memory.</exception>
@@ -53,12 +55,12 @@ public sealed class ContrastiveTrainer : ITrainer, IDisposable
         this.captions = captions;
         this.settings = settings;
         ImmutableArray<ParameterSpec> table = Table(config, out decayed);
-        Parameters = new ParameterSet(device, "parameters", table);
+        Parameters = new ParameterSet(device, "parameters", table, settings.Precision);
         Gradients = new ParameterSet(device, "gradients", table);
         FirstMoment = new ParameterSet(device, "first moment", table);
         SecondMoment = new ParameterSet(device, "second moment", table);
-        images = VisionActivations.Allocate(device, config, settings.MicroBatch, training: true);
-        texts = TextActivations.Allocate(device, config, settings.MicroBatch, config.Text!.ContextLength, training: true);
+        images = VisionActivations.Allocate(device, config, settings.MicroBatch, training: true, settings.Precision);
+        texts = TextActivations.Allocate(device, config, settings.MicroBatch, config.Text!.ContextLength, training: true, settings.Precision);
         loss = new ContrastiveLoss(device, settings.BatchSize, config.EmbeddingWidth);
         imageWeights = new VisionParameters(Parameters, config);
         imageGradients = new VisionParameters(Gradients, config);
@@ -68,6 +70,8 @@ public sealed class ContrastiveTrainer : ITrainer, IDisposable
         {
             imageFeatures = a.Take("image_features", settings.BatchSize, config.EmbeddingWidth);
             textFeatures = a.Take("text_features", settings.BatchSize, config.EmbeddingWidth);
+            if (settings.Precision == TowerPrecision.BFloat16)
+                roundedGradient = a.Take("rounded_gradient", ElementType.BFloat16, settings.MicroBatch, config.EmbeddingWidth);
             clip = a.Take("norm_and_coefficient", 2);
             normScratch = a.Take("partial_sums", GradientNorm.ScratchLength);
         });
@@ -133,8 +137,8 @@ public sealed class ContrastiveTrainer : ITrainer, IDisposable
         {
             bool kept = settings.MicroBatch >= settings.BatchSize;
             Piece piece = kept ? Cut(length, first) : Forward(pixels, imageBytes, tokens, positions, length, first);
-            imageTower.Backward(imageWeights, imageGradients, piece.Images, imageFeatures.SliceRows(first, piece.Count));
-            textTower.Backward(textWeights, textGradients, piece.Texts, textFeatures.SliceRows(first, piece.Count));
+            imageTower.Backward(imageWeights, imageGradients, piece.Images, Gradient(imageFeatures, first, piece.Count));
+            textTower.Backward(textWeights, textGradients, piece.Texts, Gradient(textFeatures, first, piece.Count));
         }
         Update();
     }
@@ -150,10 +154,17 @@ public sealed class ContrastiveTrainer : ITrainer, IDisposable
         return new StepReport(StepsDone, mean, norm, settings.Schedule.At(StepsDone - 1));
     }
 
+    /// <summary>Hands the weights over to the caller, who disposes them; nothing but <see cref="Dispose"/> may be called afterwards.</summary>
+    public ParameterSet DetachParameters()
+    {
+        parametersDetached = true;
+        return Parameters;
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
-        Parameters.Dispose();
+        if (!parametersDetached) Parameters.Dispose();
         Gradients.Dispose();
         FirstMoment.Dispose();
         SecondMoment.Dispose();
@@ -183,6 +194,16 @@ public sealed class ContrastiveTrainer : ITrainer, IDisposable
         return new Piece(count, images.Shrink(count), texts.Shrink(count, length));
     }
 
+    // Towers of mixed precision take the gradient of their features rounded. One buffer does for both: each has read it before the other's is written.
+    private Tensor Gradient(Tensor ofBatch, int first, int count)
+    {
+        Tensor piece = ofBatch.SliceRows(first, count);
+        if (!roundedGradient.Exists) return piece;
+        Tensor rounded = roundedGradient.Prefix(count, piece.Columns);
+        Rounding.Forward(device, rounded, piece);
+        return rounded;
+    }
+
     private void Update()
     {
         GradientNorm.Forward(device, clip, Gradients.Flat, normScratch, (float)settings.ClipNorm);
@@ -190,6 +211,7 @@ public sealed class ContrastiveTrainer : ITrainer, IDisposable
         Update(0, decayed, (float)settings.WeightDecay);
         Update(decayed, Parameters.Table.Length - decayed, weightDecay: 0);
         LogitScale.Clamp(device, textWeights.LogScale);
+        Parameters.Round();
     }
 
     private void Update(int first, int count, float weightDecay)

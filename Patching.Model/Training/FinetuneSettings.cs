@@ -68,6 +68,13 @@ public sealed record FinetuneSettings
     /// <summary>Arithmetic of forward and backward.</summary>
     public TowerPrecision Precision { get; init; }
 
+    /// <summary>
+    /// Whether the text tower is trained as well, under the contrastive objective of <see cref="ContrastiveSettings"/>: both towers start from the base model. Not
+    /// written where it is not so, as in the files of before there was a choice.
+    /// </summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool TrainText { get; init; }
+
     /// <summary>Where a ResNet gets its statistics; absent for transformers, which have none.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public BatchNormStatistics? BatchNorm { get; init; }
@@ -88,12 +95,34 @@ public sealed record FinetuneSettings
     [JsonIgnore]
     public TrainingPlan Plan => new(ToJson(), Seed, StepsPerEpoch, TotalSteps);
 
+    /// <summary>The contrastive training that fine-tunes both towers with these settings.</summary>
+    [JsonIgnore]
+    public ContrastiveSettings Contrastive => new()
+    {
+        TrainDataset = TrainDataset,
+        TrainPairs = TrainImages,
+        StartsFrom = BaseModelSha256,
+        Texts = HeadKey,
+        Epochs = Epochs,
+        BatchSize = BatchSize,
+        MicroBatch = BatchSize,
+        LearningRate = LearningRate,
+        WeightDecay = WeightDecay,
+        WarmupLength = WarmupLength,
+        ClipNorm = ClipNorm,
+        Seed = Seed,
+        Precision = Precision,
+    };
+
     /// <summary>Refuses settings that cannot train.</summary>
     /// <param name="warmupWasAsked">Whether the user set the warm-up; the default one must not be longer than the run, or no step would reach the learning rate.</param>
     /// <exception cref="InputException">A setting is impossible; the message names its flag.</exception>
     public void Check(bool warmupWasAsked)
     {
         CheckNumbers();
+        Require(
+            !TrainText || TrainImages >= BatchSize || Epochs == 0,
+            $"--batch-size {BatchSize}: {TrainDataset} has only {TrainImages} images, too few for one batch of --train-text");
         Require(
             warmupWasAsked || Epochs == 0 || WarmupLength < TotalSteps,
             $"--warmup_length: the default warm-up of {WarmupLength} steps is not shorter than the run of {TotalSteps} steps; try --warmup_length {TotalSteps / 10}");
@@ -108,6 +137,8 @@ public sealed record FinetuneSettings
         Require(float.IsFinite((float)LearningRate) && LearningRate >= 0, $"--lr {LearningRate}: must be a number of 0 or more");
         Require(float.IsFinite((float)WeightDecay) && WeightDecay >= 0, $"--wd {WeightDecay}: must be a number of 0 or more");
         Require(LabelSmoothing is >= 0 and < 1, $"--ls {LabelSmoothing}: must be in [0, 1)");
+        Require(!TrainText || LabelSmoothing == 0, $"--ls {LabelSmoothing}: contrastive training has no labels to smooth; leave it out with --train-text");
+        Require(!TrainText || BatchSize > 1, $"--batch-size {BatchSize}: contrastive training compares pairs, so a batch needs at least 2");
         Require(WarmupLength >= 0, $"--warmup_length {WarmupLength}: must be 0 or more");
         Require(float.IsFinite((float)ClipNorm) && ClipNorm > 0, $"--clip-norm {ClipNorm}: must be a positive number");
     }

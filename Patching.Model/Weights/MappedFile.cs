@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.IO.MemoryMappedFiles;
+using System.Runtime.InteropServices;
 
 namespace Patching.Model.Weights;
 
@@ -7,8 +8,11 @@ namespace Patching.Model.Weights;
 /// A file that is mapped into memory as a whole, read-only: the operating system reads what is touched and may drop it again, so a file of
 /// any size costs no memory of ours. Reading is safe from several threads; disposing while another thread reads is not.
 /// </summary>
-internal sealed unsafe class MappedFile : IDisposable
+internal sealed unsafe partial class MappedFile : IDisposable
 {
+    private const int AdviseWillNeed = 3;
+    private const int AdviseNotNeeded = 4;
+
     private readonly MemoryMappedFile? _map;
     private readonly MemoryMappedViewAccessor? _view;
     private byte* _start;
@@ -79,6 +83,28 @@ internal sealed unsafe class MappedFile : IDisposable
             return first >= _start && first + part.Length <= _start + Length && first != null ? first - _start : null;
     }
 
+    /// <summary>
+    /// Says that all of the file will be read soon, so that the disk works ahead of those who read it instead of waiting for each of their questions. Returns at once;
+    /// nothing happens where the system has no such call.
+    /// </summary>
+    public void Prefetch()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (!OperatingSystem.IsLinux() || Length == 0) return;
+        nint start = (nint)_start;
+        // The call itself takes a while. Advice about memory that has been unmapped meanwhile is refused by the system and does no harm.
+        _ = Task.Run(() => Advise((void*)start, (nuint)Length, AdviseWillNeed));
+    }
+
+    /// <summary>
+    /// Gives back the memory of what has been read, where the system can; it stays in the system's cache and comes back when it is read again.
+    /// </summary>
+    public void Forget()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (OperatingSystem.IsLinux() && Length > 0) _ = Advise(_start, (nuint)Length, AdviseNotNeeded);
+    }
+
     /// <summary>Unmaps and closes the file.</summary>
     public void Dispose()
     {
@@ -89,6 +115,9 @@ internal sealed unsafe class MappedFile : IDisposable
         _map?.Dispose();
         _start = null;
     }
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int Advise(void* address, nuint length, int advice);
 
     private sealed class Window(MappedFile file, long offset, int length) : MemoryManager<byte>
     {

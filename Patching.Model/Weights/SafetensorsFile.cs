@@ -60,6 +60,10 @@ public sealed class SafetensorsFile : TensorFile
         return _file.Span(((SafetensorsEntry)entry).Offset + first * size, count * size);
     }
 
+    internal override void Prefetch() => _file.Prefetch();
+
+    internal override void Forget() => _file.Forget();
+
     private static SafetensorsHeader ReadHeader(MappedFile file)
     {
         if (file.Length < sizeof(ulong)) throw new InputException($"{file.Path}: {file.Length} bytes are too few for a safetensors file");

@@ -65,6 +65,16 @@ public sealed class ShardedTensorFile : TensorFile
         foreach (TensorFile shard in _shards.Values) shard.Dispose();
     }
 
+    internal override void Prefetch()
+    {
+        foreach (TensorFile shard in _shards.Values) shard.Prefetch();
+    }
+
+    internal override void Forget()
+    {
+        foreach (TensorFile shard in _shards.Values) shard.Forget();
+    }
+
     internal override ReadOnlySpan<byte> Elements(TensorEntry entry, long first, int count, Span<byte> scratch) =>
         _places[entry.Name].Elements(entry, first, count, scratch);
 

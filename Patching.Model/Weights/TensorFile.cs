@@ -34,6 +34,12 @@ public abstract class TensorFile : IDisposable
     /// <summary>What was left out or renamed on the way to <see cref="Tensors"/>, a sentence each.</summary>
     public virtual ImmutableArray<string> Notes => [];
 
+    /// <summary>
+    /// Whether what has been read is given back at once. A file is mapped, so it costs no memory that the system could not take back, but without this a pass over
+    /// all of it looks as if all of it were held.
+    /// </summary>
+    internal bool ReadsOnce { get; set; }
+
     /// <summary>Opens a file of any known kind, told by its first bytes.</summary>
     /// <exception cref="InputException">The file cannot be read, is of no known kind or not valid; the message says why in one
     /// line.</exception>
@@ -74,6 +80,7 @@ public abstract class TensorFile : IDisposable
         {
             Span<float> part = destination.Slice(done, Math.Min(chunk, destination.Length - done));
             FloatConversion.ToFloat32(part, Elements(entry, first + done, part.Length, scratch), entry.DType);
+            if (ReadsOnce) Forget();
         }
         ArrayPool<byte>.Shared.Return(scratch);
     }
@@ -121,6 +128,12 @@ public abstract class TensorFile : IDisposable
     /// <param name="count">How many; they must exist.</param>
     /// <param name="scratch">Room for them.</param>
     internal abstract ReadOnlySpan<byte> Elements(TensorEntry entry, long first, int count, Span<byte> scratch);
+
+    /// <summary>Says that all of it will be read soon.</summary>
+    internal abstract void Prefetch();
+
+    /// <summary>Gives back the memory of what has been read.</summary>
+    internal abstract void Forget();
 
     private protected TensorEntry Find(string name) =>
         Tensors.TryGetValue(name, out TensorEntry? entry)

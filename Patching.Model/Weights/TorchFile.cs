@@ -83,6 +83,10 @@ public sealed class TorchFile : TensorFile
     /// <inheritdoc/>
     public override void Dispose() => _file.Dispose();
 
+    internal override void Prefetch() => _file.Prefetch();
+
+    internal override void Forget() => _file.Forget();
+
     internal override ReadOnlySpan<byte> Elements(TensorEntry entry, long first, int count, Span<byte> scratch)
     {
         var place = (Entry)entry;

@@ -1,3 +1,5 @@
+using System.ComponentModel;
+using System.Diagnostics;
 using NUnit.Framework;
 using Patching.Benchmarks.Gpu;
 using Patching.Kernels;
@@ -65,6 +67,71 @@ internal sealed class GpuCommandTests
     }
 
     [Test]
+    public void BothKindsOfTensorCoresAreMeasured()
+    {
+        if (StandInDriver.UsesHardware) Assert.Ignore("runs on real hardware, not on the stand-in driver");
+        using StandInDriver driver = StandInDriver.Visible();
+        using Device device = Device.Open(DeviceKind.Cuda);
+        using PeerProcess none = new("python3", null, "cpu");
+        List<TensorCores> prepared = [];
+        GpuWork work = new("gemm", "tiny", "nothing", 1, null, Prepare, []) { ByTensorCores = true };
+        GpuOptions options = GpuOptions.Parse(["--rounds", "2", "--seconds", "0"]);
+        IReadOnlyList<GpuMeasurement> rows = work.Measure(device, none, options);
+        Assert.That(rows.Select(row => (row.Engine, row.Seconds.Count)), Is.EqualTo([("patching", 2), ("patching mma.sync", 2), ("patching wgmma", 2)]));
+        Assert.That(prepared, Is.EqualTo([TensorCores.Best, TensorCores.MmaSync, TensorCores.Wgmma]));
+        Assert.That(device.TensorCores, Is.EqualTo(TensorCores.Best));
+        rows = (work with { ByTensorCores = false }).Measure(device, none, options);
+        Assert.That(rows.Select(row => row.Engine), Is.EqualTo(["patching"]));
+
+        PreparedWork Prepare(Device on)
+        {
+            prepared.Add(on.TensorCores);
+            return new PreparedWork(() => { }, 1, null, []);
+        }
+    }
+
+    /// <summary>
+    /// Our gradients in both precisions against PyTorch's own in double precision. PyTorch's autocast rounds about the same tensors to bfloat16 as we do; ours may
+    /// be at most twice as far off.
+    /// </summary>
+    [Test]
+    [Explicit("needs a python3 with PyTorch, and executes two training steps instruction by instruction")]
+    public void GradientsAreThoseOfPyTorch()
+    {
+        if (PythonWithTorch() is not { } python)
+        {
+            Assert.Ignore("no python3 with PyTorch here");
+            return;
+        }
+        using StandInDriver? driver = StandInDriver.UsesHardware ? null : StandInDriver.Visible();
+        string script = Repository.Above("eng", "peer_torch.py") ?? Repository.Above("peer_torch.py")!;
+        int code = GpuCommand.Run(
+            ["--only", "accuracy", "--models", "tiny", "--python", python, "--peer", script, "--peer-device", "cpu", "--out", folder]);
+        Assert.That(code, Is.Zero);
+        GpuMeasurement[] rows = [.. File.ReadLines(Path.Combine(folder, "measurements.jsonl")).Select(GpuMeasurement.Parse).Where(row => row.Section == "accuracy")];
+        Assert.That(rows.Where(row => row.Failure is not null).Select(row => row.Failure), Is.Empty);
+        double Error(string engine) => rows.Single(row => row.Engine == engine).Values![0];
+        TestContext.Out.WriteLine($"fp32 {Error("patching fp32"):e2}, bf16 {Error("patching bf16"):e2}, PyTorch's autocast {Error("torch bf16 autocast"):e2}");
+        Assert.That(Error("patching fp32"), Is.LessThan(1e-5));
+        Assert.That(Error("patching bf16"), Is.InRange(1e-4, 2 * Error("torch bf16 autocast")));
+    }
+
+    private static string? PythonWithTorch() => ((string[])["python3", "/usr/bin/python3"]).FirstOrDefault(python =>
+    {
+        try
+        {
+            using Process process = Process.Start(new ProcessStartInfo(python) { ArgumentList = { "-c", "import torch" }, RedirectStandardError = true })!;
+            process.StandardError.ReadToEnd();
+            process.WaitForExit();
+            return process.ExitCode == 0;
+        }
+        catch (Win32Exception)
+        {
+            return false;
+        }
+    });
+
+    [Test]
     public void OutOfTimeIsSaid()
     {
         Assert.That(GpuCommand.Run(["--device", "cpu", "--models", "tiny", "--minutes", "0", "--only", "step", "--peer", "none", "--out", folder]), Is.Zero);
@@ -80,7 +147,7 @@ internal sealed class GpuCommandTests
         string file = Path.Combine(folder, "a.jsonl"), output = Path.Combine(folder, "report.md");
         GpuMeasurement[] rows =
         [
-            Row("gemm", "A", "x", "patching", 2), Row("gemm", "A", "x", "torch", 1), Row("gemm", "A", "y", "patching", 1), Row("gemm", "A", "y", "torch", 2),
+            Row("gemm", "A", "x", "patching", 2), Row("gemm", "A", "x", "torch", 1), Row("gemm", "A", "y", "patching", 1), Row("gemm", "A", "y", "torch", 2), Row("gemm", "A", "y", "patching wgmma", 1),
             Row("step", "A", "batch 1", "patching", 4) with { PeakBytes = 5e9 }, Row("step", "A", "batch 1", "torch eager", 6) with { PeakBytes = 1e10 },
             Row("step", "A", "batch 1", "torch compiled", 3), Row("copy", "", "1 GiB", "torch", 1) with { Bytes = 2e9 },
             Row("interpolate", "A", "all parameters", "patching", 1) with { Bytes = 1.9e9 }, Error("patching bf16", 0.03), Error("torch bf16 autocast", 0.02),
@@ -90,6 +157,7 @@ internal sealed class GpuCommandTests
         string[] expected =
         [
             "| bf16 GEMM, A, geometric mean of layers and forms | cuBLAS | 1.00 | >= 0.70 | reached |",
+            "| bf16 GEMM, A, geometric mean of layers and forms, patching wgmma | cuBLAS | 2.00 | >= 0.95 | reached |",
             "| fine-tune step, A | PyTorch eager bf16 | 1.50 | >= 1.20 | reached |",
             "| fine-tune step, A | PyTorch compiled bf16 | 0.75 | >= 1.00 | not reached |",
             "| interpolation, A | copy bandwidth | 0.95 | >= 0.90 | reached |",

@@ -38,6 +38,18 @@ internal static class BadInputCases
         yield return new("nothing to evaluate", "--eval-datasets", world => Without(world.Patch(), "--eval-datasets"));
         yield return new("only commas to evaluate", "--eval-datasets", world => Replace(world.Patch(), "--eval-datasets", " , ,"));
         yield return new("two models", "--model", world => world.Patch("--model", "other"));
+        yield return new("label smoothing without labels", "--ls", world => world.Patch("--train-text", "--ls", "0.1"));
+        yield return new("a batch larger than the pairs", "--batch-size", world => world.Patch("--train-text", "--batch-size", "64"));
+        yield return new("a ResNet to train with texts", "--train-text", world =>
+        {
+            TinyWorld.WriteModel(world["rn"], TinyWorld.ResNetConfig, tokenizer: world.Model);
+            return Replace(world.Patch("--train-text"), "--model", world["rn"]);
+        });
+        yield return new("a text tower to train where there is none", "text tower", world =>
+        {
+            TinyWorld.WriteModel(world["mute"], TinyWorld.MakeConfig(visionWidth: 16, withText: false));
+            return Replace(world.Patch("--train-text"), "--model", world["mute"]);
+        });
         yield return new("unknown command", "pacth", _ => ["pacth"]);
         yield return new("no command", "command", _ => []);
         yield return new("argument too many", "surplus", world => world.Patch("surplus"));

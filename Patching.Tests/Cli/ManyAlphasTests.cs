@@ -18,7 +18,7 @@ internal sealed class ManyAlphasTests
         TinyWorld.WriteModel(world["tuned"], TinyWorld.Config, seed: 5);
         using Device device = Device.Open(kind);
         using ClipModel model = ClipModel.Open(device, world.Model), other = ClipModel.Open(device, world["tuned"]);
-        using PatchedModels line = new(model, other.Vision);
+        using PatchedModels line = new(model, model.Vision, other.Vision);
         ImageDataset dataset = DatasetCatalog.Open(world.Dataset, DatasetSplit.Test, "");
         // Many directions, so that a small change of the weights changes some prediction.
         Random random = new(3);

@@ -22,6 +22,7 @@ internal sealed class PretrainCommandTests
         Outcome outcome = TinyWorld.Do(Pretrain());
         string model = world["save", "model"];
         Assert.That(outcome.OutputLines, Is.EqualTo(new[] { model }));
+        Assert.That(outcome.Error, Does.Contain("pretrain: 36/36 steps").And.Not.Contain("fine-tune"));
         using (ClipCheckpoint checkpoint = ClipCheckpoint.Open(model))
         {
             Assert.That(checkpoint.Config.Vision.Width, Is.EqualTo(32));
@@ -74,7 +75,7 @@ internal sealed class PretrainCommandTests
             int reports = 0;
             PipelineEvents events = new()
             {
-                Training = (_, _) =>
+                Pretraining = (_, _) =>
                 {
                     if (++reports == 3) interruption.Cancel();
                 },

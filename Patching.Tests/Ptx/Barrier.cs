@@ -87,9 +87,12 @@ internal sealed class Fence : Operation
     /// <summary>Whether it is a fence between the proxies (<c>fence.proxy.async</c>).</summary>
     public required bool Proxy { get; init; }
 
+    /// <summary>Whether it makes new barriers known to the copy engine (<c>fence.mbarrier_init</c>).</summary>
+    public bool Barriers { get; init; }
+
     /// <inheritdoc/>
     public override InstructionClass Class => InstructionClass.Fence;
 
     /// <inheritdoc/>
-    public override void Execute(Warp warp) => warp.Fence(Device, Proxy);
+    public override void Execute(Warp warp) => warp.Fence(Device, Proxy, Barriers);
 }

@@ -8,6 +8,9 @@ internal static class GenericSpace
 {
     /// <summary>Address of the first byte of shared memory.</summary>
     public const ulong Shared = 1UL << 56;
+
+    /// <summary>Address of the first parameter of the kernel.</summary>
+    public const ulong Parameters = 1UL << 57;
 }
 
 /// <summary>

@@ -58,12 +58,24 @@ internal sealed unsafe class TensorCopy(
             int lane = BitOperations.TrailingZeroCount(lanes);
             ulong address = Lanes.Read(warp.Storage + map.Register.Offset, lane, 8) + (ulong)map.Offset;
             if (address % 64 != 0) throw warp.Fault(lane, $"a tensor map at 0x{address:X}, which is not aligned to 64 bytes");
-            GlobalMemory.Read(warp, lane, address, TensorMap.Size);
-            TensorMap tensor = *(TensorMap*)address;
+            TensorMap tensor = Map(warp, lane, address);
             if (tensor.Mark != TensorMap.ExpectedMark) throw warp.Fault(lane, "what the address points to is no tensor map");
             if (tensor.Rank != coordinates.Length) throw warp.Fault(lane, $"{coordinates.Length} coordinates for a tensor of rank {tensor.Rank}");
             Copy(warp, lane, tensor);
         }
+    }
+
+    // In global memory, or a parameter of the kernel.
+    private static TensorMap Map(Warp warp, int lane, ulong address)
+    {
+        if (address < GenericSpace.Parameters)
+        {
+            GlobalMemory.Read(warp, lane, address, TensorMap.Size);
+            return *(TensorMap*)address;
+        }
+        ulong offset = address - GenericSpace.Parameters;
+        if (offset + TensorMap.Size > (ulong)warp.Cta.Launch.Entry.ParameterBytes) throw warp.Fault(lane, "a tensor map beyond the kernel's parameters");
+        return *(TensorMap*)(warp.Cta.Launch.Parameters + offset);
     }
 
     private void Copy(Warp warp, int lane, TensorMap tensor)
@@ -75,6 +87,9 @@ internal sealed unsafe class TensorCopy(
             throw warp.Fault(lane, $"{row * rows} bytes at shared address {at} are outside of the block's {warp.Cta.Shared.Bytes} bytes");
         byte[] data = new byte[row * rows];
         List<(int, int)> places = [];
+        ref Counters counters = ref warp.Cta.Counters[Index];
+        counters.Wavefronts += (row * rows + 127) / 128;
+        counters.IdealWavefronts += (row * rows + 127) / 128;
         for (int r = 0; r < rows; r++)
         {
             (ulong source, int first, int count) = Row(warp, lane, tensor, r);
@@ -84,6 +99,8 @@ internal sealed unsafe class TensorCopy(
                 {
                     GlobalMemory.Read(warp, lane, source, count);
                     new ReadOnlySpan<byte>((byte*)source, count).CopyTo(data.AsSpan((r * row) + first));
+                    counters.Sectors += (long)((source + (ulong)count + 31) / 32 - source / 32);
+                    counters.IdealSectors += (count + 31) / 32;
                 }
                 for (int chunk = 0; chunk < row; chunk += 16) places.Add((Place(at, (r * row) + chunk, tensor), (r * row) + chunk));
             }

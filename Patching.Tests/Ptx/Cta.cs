@@ -40,6 +40,9 @@ internal sealed unsafe class Cta : IDisposable
 
     private const int MaxIdleTurns = 1000;
 
+    // Of each lane: a multiprocessor has 65536.
+    private const int RegistersOfAllWarps = 2048, MaxRegisters = 248;
+
     private readonly BarrierState[] _barriers;
     private readonly Dictionary<int, uint[]> _known = [];
     private uint _time;
@@ -55,6 +58,7 @@ internal sealed unsafe class Cta : IDisposable
         Counters = new Counters[launch.Entry.Code.Length];
         Shared = new BlockMemory(launch.Entry.StaticSharedBytes + launch.DynamicSharedBytes, launch.Entry.Granule, WarpCount);
         _barriers = [.. Enumerable.Range(0, 16).Select(_ => new BarrierState(WarpCount + 1))];
+        RegisterCounts = new int[WarpCount];
         Warps = [.. Enumerable.Range(0, WarpCount).Select(i => new Warp(this, i, launch.Entry, Math.Min(32, Threads - (32 * i))))];
     }
 
@@ -95,6 +99,9 @@ internal sealed unsafe class Cta : IDisposable
     /// <summary>The mbarriers by address.</summary>
     public Dictionary<int, Mbarrier> Mbarriers { get; } = [];
 
+    /// <summary>Registers of each thread of a warp, as <c>setmaxnreg</c> leaves them.</summary>
+    public int[] RegisterCounts { get; }
+
     /// <summary>The allocation that the last global access was found in.</summary>
     public Allocation? LastAllocation { get; set; }
 
@@ -115,6 +122,7 @@ internal sealed unsafe class Cta : IDisposable
         foreach (BarrierState barrier in _barriers) (barrier.Arrived, barrier.Expected) = (0, 0);
         Mbarriers.Clear();
         _known.Clear();
+        Array.Fill(RegisterCounts, Math.Min(MaxRegisters, RegistersOfAllWarps / WarpCount / 8 * 8));
         int idle = 0;
         long progress = _progress;
         for (bool alive = true; alive;)
@@ -130,6 +138,8 @@ internal sealed unsafe class Cta : IDisposable
             if (alive && executed == 0) throw Deadlock();
             idle = progress == _progress && Warps.Any(warp => warp.State == WarpState.Yielded) ? idle + 1 : 0;
             progress = _progress;
+            if (!alive && RegisterCounts.Sum() > RegistersOfAllWarps)
+                throw Warps[0].Fault(0, $"setmaxnreg leaves the warps {RegisterCounts.Sum()} registers of each lane together, there are {RegistersOfAllWarps}: one waits forever");
             if (idle > MaxIdleTurns) throw Warps.First(warp => warp.State == WarpState.Yielded).Fault(0, "waits for an mbarrier whose phase never completes");
         }
     }
@@ -174,6 +184,7 @@ internal sealed unsafe class Cta : IDisposable
     /// </summary>
     public void Deliver(Warp warp, int lane, Mbarrier barrier, byte[] data, (int Place, int Offset)[] places)
     {
+        if (!barrier.IsPublished) throw warp.Fault(lane, "the copy engine is given an mbarrier that was initialised without fence.mbarrier_init afterwards");
         foreach ((int place, _) in places) Shared.Write(warp, lane, place, 16, pending: true);
         uint time = ++_copyTime;
         barrier.Deliveries.Add(() =>

@@ -30,6 +30,22 @@ internal sealed unsafe class HopperTests
     public void ReadsWithoutAWaitAreSeen() => Assert.That(Snippet.Fault(Copy + "bar.sync 0;" + Use, 64), Does.Contain("not waited for"));
 
     [Test]
+    public void ABarrierMustBeMadeKnownToTheCopyEngine() => Assert.That(
+        Snippet.Fault(Copy.Replace("fence.mbarrier_init.release.cluster;", "", StringComparison.Ordinal) + WaitFor(0) + Use, 64), Does.Contain("without fence.mbarrier_init"));
+
+    [Test]
+    public void RegistersThatNobodyGivesBackAreSeen()
+    {
+        // Twelve warps have 168 each; 2048 of each lane are there.
+        const string body = "setp.lt.u32 %p0, %i, 128; @!%p0 bra MORE; setmaxnreg.dec.sync.aligned.u32 40; bra DONE; MORE: setmaxnreg.inc.sync.aligned.u32 COUNT; DONE:";
+        const string use = " st.global.u32 [%mine], %i;";
+        string With(int count) => body.Replace("COUNT", $"{count}", StringComparison.Ordinal) + use;
+        Assert.That(Snippet.Run<uint>(With(232), new uint[1], threads: 384), Has.Length.EqualTo(384));
+        Assert.That(Snippet.Fault(With(240), 384), Does.Contain("one waits forever"));
+        Assert.That(Snippet.Fault(With(160), 384), Does.Contain("168 registers before"));
+    }
+
+    [Test]
     public void WaitsOfOtherWarpsDoNotCount() => Assert.That(
         Snippet.Fault(Copy + "setp.lt.u32 %p1, %i, 32; @!%p1 bra OVER;" + WaitFor(0) + "OVER:" + Use, 64), Does.Match("data race|nothing was written"));
 
@@ -81,6 +97,7 @@ internal sealed unsafe class HopperTests
         string body = """
             setp.eq.u32 %p0, %i, 0;
             @%p0 mbarrier.init.shared::cta.b64 [tile+4088], 1;
+            fence.mbarrier_init.release.cluster;
             bar.sync 0;
             @%p0 mbarrier.arrive.expect_tx.shared::cta.b64 _, [tile+4088], 1024;
             mov.u32 %a4, 16; mov.u32 %a5, 4;

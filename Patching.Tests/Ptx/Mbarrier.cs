@@ -11,14 +11,22 @@ internal sealed class Mbarrier
 {
     private readonly int _expected;
     private readonly uint[] _arrived;
+    private readonly Warp _initializer;
+    private readonly uint _initialized;
 
-    /// <summary>A barrier for a number of arrivals.</summary>
-    public Mbarrier(int expected, int clocks)
+    /// <summary>A barrier for a number of arrivals, initialised by a warp.</summary>
+    public Mbarrier(int expected, Warp initializer)
     {
+        _initializer = initializer;
+        _initialized = initializer.Now;
+        int clocks = initializer.Clock.Length;
         _expected = Pending = expected;
         _arrived = new uint[clocks];
         Completed = new uint[clocks];
     }
+
+    /// <summary>Whether the copy engine knows of the barrier: who initialised it must have passed a fence.</summary>
+    public bool IsPublished => _initialized < Math.Max(_initializer.MbarrierFencedAt, _initializer.ProxyFencedAt);
 
     /// <summary>Phases completed.</summary>
     public int Phase { get; private set; }
@@ -75,7 +83,7 @@ internal sealed unsafe class MbarrierInit((Register Register, long Offset) addre
             int at = warp.SharedAddress(lane, address, 8);
             warp.Cta.Shared.Write(warp, lane, at, 8);
             if (count == null) warp.Cta.Mbarriers.Remove(at);
-            else warp.Cta.Mbarriers[at] = new Mbarrier(((int*)(warp.Storage + count.Offset))[lane], warp.Clock.Length);
+            else warp.Cta.Mbarriers[at] = new Mbarrier(((int*)(warp.Storage + count.Offset))[lane], warp);
         }
     }
 }

@@ -32,7 +32,8 @@ internal sealed partial class PtxDecoder
     {
         if (_parts[0] is "membar" or "fence")
         {
-            return new Fence { Device = _parts[0] == "membar" ? !Has("cta") : Has("gpu") || Has("sys"), Proxy = Has("proxy") };
+            bool device = _parts[0] == "membar" ? !Has("cta") : Has("gpu") || Has("sys");
+            return new Fence { Device = device, Proxy = Has("proxy"), Barriers = Has("mbarrier_init") };
         }
         if (Has("cluster")) return new Fence { Device = false, Proxy = false };
         if (_parts.Length > 1 && _parts[1] == "warp")

@@ -64,6 +64,7 @@ internal sealed partial class PtxDecoder
         {
             "global" => 0,
             "shared" or "shared::cta" or "shared::cluster" => GenericSpace.Shared,
+            "param" => GenericSpace.Parameters,
             _ => throw Unsupported(),
         };
         if (type.Size() != 8) throw Fault("generic addresses have 64 bits");

@@ -14,10 +14,11 @@ internal sealed partial class PtxDecoder
         _ => new Nothing(),
     };
 
-    private Nothing DecodeRegisterCount()
+    private RegisterCount DecodeRegisterCount()
     {
         ulong count = Integer(_operands[0]);
-        return count is >= 24 and <= 256 && count % 8 == 0 ? new Nothing() : throw Fault("registers must be 24 to 256, a multiple of 8");
+        if (count is < 24 or > 256 || count % 8 != 0) throw Fault("registers must be 24 to 256, a multiple of 8");
+        return new RegisterCount((int)count, increases: Has("inc"));
     }
 
     private Operation DecodeMbarrier()
@@ -118,6 +119,27 @@ internal sealed partial class PtxDecoder
             TransposeA = !registers && Integer(_operands[6]) != 0,
             TransposeB = Integer(_operands[^1]) != 0,
         };
+    }
+}
+
+/// <summary>
+/// <c>setmaxnreg</c>. A real warp waits until the registers are there; here all warps together must have no more than there are at the end.
+/// </summary>
+internal sealed class RegisterCount(int count, bool increases) : Operation
+{
+    /// <inheritdoc/>
+    public override InstructionClass Class => InstructionClass.Special;
+
+    /// <summary>The registers that a thread has afterwards.</summary>
+    public int Count => count;
+
+    /// <inheritdoc/>
+    public override void Execute(Warp warp)
+    {
+        warp.RequireAllLanes("setmaxnreg");
+        int before = warp.Cta.RegisterCounts[warp.Index];
+        if (increases ? count < before : count > before) throw warp.Fault(0, $"a thread has {before} registers before");
+        warp.Cta.RegisterCounts[warp.Index] = count;
     }
 }
 

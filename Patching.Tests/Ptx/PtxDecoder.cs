@@ -139,7 +139,7 @@ internal sealed partial class PtxDecoder(string kernel, Dictionary<string, PtxPa
         _ => null,
     };
 
-    /// <summary>An operand that is read: register, constant, special register, or the address of a variable in shared memory.</summary>
+    /// <summary>An operand that is read: register, constant, special register, or the address of a variable in shared memory or of a parameter.</summary>
     private Register Read(int operand, PtxType type, bool wider = false) => Read(_operands[operand], type, wider);
 
     private Register Read(string text, PtxType type, bool wider = false)
@@ -165,6 +165,7 @@ internal sealed partial class PtxDecoder(string kernel, Dictionary<string, PtxPa
     private Register? Constant(string text, PtxType type)
     {
         if (sharedAddresses.TryGetValue(text, out int address) && type.Size() >= 4) return Registers.Constant((ulong)address, type);
+        if (parameters.TryGetValue(text, out PtxParameter? parameter) && type.Size() == 8) return Registers.Constant((ulong)parameter.Offset, type);
         if (!char.IsAsciiDigit(text[0]) && text[0] != '-') return null;
         return Registers.Constant(Literal(text, type), type);
     }

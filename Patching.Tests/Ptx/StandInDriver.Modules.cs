@@ -34,7 +34,7 @@ internal sealed unsafe partial class StandInDriver
             return StandInResult.InvalidPtx;
         }
         module = NewHandle();
-        modules.Add(module, new Module(string.Join(", ", parsed.Entries.Keys), parsed));
+        modules.Add(module, new Module(string.Join(", ", parsed.Entries.Keys), parsed, text));
         Record("cuModuleLoadData", modules[module].Name);
         return StandInResult.Success;
     }
@@ -79,6 +79,22 @@ internal sealed unsafe partial class StandInDriver
         return StandInResult.Success;
     }
 
+    internal StandInResult EncodeTensorMap(
+        out TensorMap map, nint address, int elementBytes, ReadOnlySpan<ulong> extents, ReadOnlySpan<ulong> pitches, ReadOnlySpan<uint> box, TensorSwizzle swizzle)
+    {
+        map = default;
+        try
+        {
+            map = TensorMap.Encode(address, elementBytes, extents, pitches, box, swizzle);
+        }
+        catch (ArgumentException)
+        {
+            return StandInResult.InvalidValue;
+        }
+        Record("cuTensorMapEncodeTiled", $"{string.Join(" x ", extents.ToArray())}, box {string.Join(" x ", box.ToArray())}");
+        return StandInResult.Success;
+    }
+
     internal StandInResult Launch(nint function, Dim3 grid, Dim3 block, int sharedBytes, nint stream, void** parameters, void** extra)
     {
         if (!functions.TryGetValue(function, out Function? state)) return StandInResult.InvalidHandle;
@@ -90,7 +106,8 @@ internal sealed unsafe partial class StandInDriver
             if (++launchCount == gpu.FailingLaunch) return StandInResult.LaunchFailed;
             try
             {
-                launches.Add(new StandInLaunch(entry, grid, block, sharedBytes, PtxMachine.Launch(entry, grid, block, sharedBytes, values, memory)));
+                string text = modules[state.Module].Source;
+                launches.Add(new StandInLaunch(entry, grid, block, sharedBytes, PtxMachine.Launch(entry, grid, block, sharedBytes, values, memory), text, values));
                 return StandInResult.Success;
             }
             catch (PtxFault fault)
@@ -99,6 +116,14 @@ internal sealed unsafe partial class StandInDriver
                 return StandInResult.LaunchFailed;
             }
         });
+    }
+
+    /// <summary>Runs a kernel again as it ran, but with another text: how a test damages one. What it writes stays written.</summary>
+    /// <exception cref="PtxFault">What the interpreter finds wrong with it.</exception>
+    public LaunchStatistics Repeat(StandInLaunch launch, string text)
+    {
+        PtxEntry entry = PtxModule.Parse(text).Entries[launch.Entry.Name];
+        lock (Gate) return PtxMachine.Launch(entry, launch.Grid, launch.Block, launch.DynamicSharedBytes, launch.Parameters, memory);
     }
 
     internal StandInResult BlockSize(nint function, int limit, out int grid, out int block)
@@ -172,7 +197,7 @@ internal sealed unsafe partial class StandInDriver
     [GeneratedRegex(@"\.target\s+sm_(\d+)(a?)")]
     private static partial Regex TargetLine();
 
-    private sealed record Module(string Name, PtxModule Text);
+    private sealed record Module(string Name, PtxModule Text, string Source);
 
     private sealed record Function(nint Module, PtxEntry Entry)
     {
@@ -186,4 +211,7 @@ internal sealed unsafe partial class StandInDriver
 /// <param name="Block">Threads of a group.</param>
 /// <param name="DynamicSharedBytes">Shared memory it asked for at the launch.</param>
 /// <param name="Statistics">What the interpreter counted.</param>
-internal sealed record StandInLaunch(PtxEntry Entry, Dim3 Grid, Dim3 Block, int DynamicSharedBytes, LaunchStatistics Statistics);
+/// <param name="Text">The module it came from.</param>
+/// <param name="Parameters">What it was given.</param>
+internal sealed record StandInLaunch(
+    PtxEntry Entry, Dim3 Grid, Dim3 Block, int DynamicSharedBytes, LaunchStatistics Statistics, string Text, byte[] Parameters);

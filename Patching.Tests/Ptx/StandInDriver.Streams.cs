@@ -10,12 +10,15 @@ internal sealed partial class StandInDriver
 {
     private readonly Dictionary<nint, StreamState> streams = [];
     private readonly Dictionary<nint, EventState> events = [];
+    private int streamCount;
 
     /// <summary>How often somebody waited for an event that had not been reached.</summary>
     public int Waits { get; private set; }
 
     internal StandInResult CreateStream(out nint stream, uint flags)
     {
+        stream = 0;
+        if (++streamCount == gpu.FailingStream) return sticky = StandInResult.LaunchFailed;
         stream = NewHandle();
         streams.Add(stream, new StreamState(stream, Blocking: (flags & 1) == 0) { Number = streams.Count });
         Record("cuStreamCreate", $"stream {NameOf(stream)}{((flags & 1) == 0 ? "" : ", non-blocking")}");

@@ -224,6 +224,19 @@ internal static unsafe class StandInFunctions
         StandInDriver.Call(driver => driver.GetAttribute(out *value, attribute, function));
 
     [UnmanagedCallersOnly]
+    private static int cuTensorMapEncodeTiled(
+        TensorMap* map, int type, uint rank, nint address, ulong* extents, ulong* pitches, uint* box, uint* steps, int interleave, int swizzle, int promotion, int fill) =>
+        StandInDriver.Call(driver =>
+        {
+            const int bfloat16 = 9, alignment = 64;
+            // Of what a driver knows, what this project uses.
+            if (type != bfloat16 || interleave != 0 || promotion is < 0 or > 3 || fill != 0 || rank is < 1 or > 5) return StandInResult.NotSupported;
+            if ((nint)map % alignment != 0 || new ReadOnlySpan<uint>(steps, (int)rank).ContainsAnyExcept(1u)) return StandInResult.InvalidValue;
+            return driver.EncodeTensorMap(
+                out *map, address, sizeof(ushort), new(extents, (int)rank), new(pitches, (int)rank - 1), new(box, (int)rank), (TensorSwizzle)swizzle);
+        });
+
+    [UnmanagedCallersOnly]
     private static int cuLaunchKernel(
         nint function, uint gridX, uint gridY, uint gridZ, uint blockX, uint blockY, uint blockZ, uint sharedBytes, nint stream, void** parameters, void** extra) =>
         StandInDriver.Call(driver => driver.Launch(

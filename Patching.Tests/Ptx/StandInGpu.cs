@@ -28,6 +28,9 @@ internal sealed record StandInGpu
     /// <summary>Which launch of a kernel fails, from 1; 0: none.</summary>
     public int FailingLaunch { get; init; }
 
+    /// <summary>Which stream that is made fails, from 1, and spoils the context; 0: none.</summary>
+    public int FailingStream { get; init; }
+
     /// <summary>What the compiler of the driver says about every module; null: it accepts them.</summary>
     public string? CompilerError { get; init; }
 }

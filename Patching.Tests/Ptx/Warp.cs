@@ -101,6 +101,9 @@ internal sealed unsafe class Warp : IDisposable
     /// <summary>Writes before this time can be seen by the asynchronous proxy (<c>fence.proxy.async</c>).</summary>
     public uint ProxyFencedAt { get; private set; }
 
+    /// <summary>Barriers initialised before this time are known to the copy engine (<c>fence.mbarrier_init</c>).</summary>
+    public uint MbarrierFencedAt { get; private set; }
+
     /// <summary>Accesses before this time can be passed on to other blocks (<c>membar.gl</c>).</summary>
     public uint FencedAt { get; private set; }
 
@@ -120,7 +123,7 @@ internal sealed unsafe class Warp : IDisposable
         SynchronizedAt = time + 1;
         Copies.Clear();
         Products.Clear();
-        (ProxyFencedAt, FencedAt) = (0, 0);
+        (ProxyFencedAt, MbarrierFencedAt, FencedAt) = (0, 0, 0);
         Array.Clear(FenceClock);
     }
 
@@ -205,9 +208,10 @@ internal sealed unsafe class Warp : IDisposable
     }
 
     /// <summary>A fence.</summary>
-    public void Fence(bool device, bool proxy)
+    public void Fence(bool device, bool proxy, bool barriers)
     {
         Synchronize();
+        if (barriers) MbarrierFencedAt = Now;
         if (proxy) ProxyFencedAt = Now;
         if (!device) return;
         FencedAt = Now;

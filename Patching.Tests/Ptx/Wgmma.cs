@@ -159,6 +159,11 @@ internal sealed unsafe class Wgmma(Register[] d, Register[] a, Register b, Regis
                 }
             }
         }
+        // What the matrix unit reads: each warp its rows of A, the four together B once.
+        ref Counters counters = ref warp.Cta.Counters[Index];
+        int passes = ((a.Length == 1 ? 16 : 0) + (warp.Index % 4 == 0 ? columns : 0)) * Depth * sizeof(ushort) / 128;
+        counters.Wavefronts += passes;
+        counters.IdealWavefronts += passes;
         warp.Products.Start(d, places);
         foreach (Register register in d) warp.Undefine(register, uint.MaxValue);
     }

@@ -2,28 +2,45 @@
 # Checks and measures the CUDA engine on a machine with an NVIDIA GPU; needs nothing but the driver, and uses compute-sanitizer and a python3 with PyTorch where there
 # are any. Every section runs even if another fails, what is missing is said in one line, and the exit code says whether anything failed.
 #
-# Usage: gpu-check.sh [--out FOLDER] [--only SECTIONS] [--minutes M] [--data FOLDER] [-- more options of "Patching.Benchmarks gpu"]
+# Usage: gpu-check.sh [--out FOLDER] [--only SECTIONS] [--minutes M] [--data FOLDER] [--device D] [-- more options of "Patching.Benchmarks gpu"]
 #   --out      gets log.txt, measurements.jsonl, report.md (default: gpu-check)
 #   --only     of facts,kernels,selftest,goldens,sanitizer,patch,accuracy,losses,copy,interpolate,optimizer,gemm,attention,inference,step; "checks" stands for the first
 #              six and "peers" for the rest; default all, which takes longer than ten minutes with PyTorch's compiler: call it once with checks, once with peers
 #   --minutes  no benchmark is begun after this (default 8)
+#   --device   cuda (default), or cpu: a rehearsal on the processor, with a tiny model and one round, that goes through everything but what only a GPU has
 #   --data     folder with the stand-in model and data sets (standin/, data/) for the end-to-end patch; default ../shared, left out where it is missing
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 bin=$here/bin
 checks=facts,kernels,selftest,goldens,sanitizer,patch
 peers=accuracy,losses,copy,interpolate,optimizer,gemm,attention,inference,step
-only=$checks,$peers out=gpu-check minutes=8 data=$here/../shared
+only=$checks,$peers out=gpu-check minutes=8 data=$here/../shared device=cuda
 while [ $# -gt 0 ]; do
     case $1 in
         --out) out=$2; shift 2 ;;
         --only) only=$2; shift 2 ;;
         --minutes) minutes=$2; shift 2 ;;
         --data) data=$2; shift 2 ;;
+        --device) device=$2; shift 2 ;;
         --) shift; break ;;
         *) echo "gpu-check.sh: $1: unknown; see the head of this file" >&2; exit 2 ;;
     esac
 done
+case $device in cuda | cpu) ;; *) echo "gpu-check.sh: --device $device: must be cuda or cpu" >&2; exit 2 ;; esac
+if [ $device = cuda ]; then
+    # Opens the GPU and measures nothing.
+    probe=$(mktemp -d)
+    if ! obstacle=$("$bin/Patching.Benchmarks" gpu --only copy --minutes 0 --peer none --out "$probe" 2>&1 > /dev/null); then
+        rm -rf "$probe"
+        echo "gpu-check.sh: there is nothing to check: ${obstacle#gpu: }" >&2
+        exit 2
+    fi
+    rm -rf "$probe"
+    precisions="bf16 fp32"
+else
+    precisions=fp32
+    set -- --device cpu --models tiny --batch 2 --classes 10 --rounds 1 --seconds 0 "$@"
+fi
 only=,$only,
 only=${only//,checks,/,$checks,}
 only=${only//,peers,/,$peers,}
@@ -54,22 +71,33 @@ fi
 
 if wants kernels; then
     section "kernels: does the driver's compiler take every one, and what do they need"
-    check kernels "$bin/Patching.Benchmarks" gpu --only kernels --peer none --out "$out"
+    if [ $device = cuda ]; then
+        check kernels "$bin/Patching.Benchmarks" gpu --only kernels --peer none --out "$out"
+    else
+        echo "left out: needs a GPU's driver"
+    fi
 fi
 
 if wants selftest; then
     section "selftest: every kernel against double precision, fresh random inputs"
-    check selftest "$here/patching" selftest --device cuda
+    check selftest "$here/patching" selftest --device $device
 fi
 
 if wants goldens; then
     section "goldens: the tiny model's forward, gradients and steps in fp32 and bf16 on this GPU"
-    PATCHING_TEST_GPU=1 check goldens "$here/run-tests.sh" --filter "FullyQualifiedName~GoldenCuda"
+    if [ $device = cuda ]; then
+        PATCHING_TEST_GPU=1 check goldens "$here/run-tests.sh" --filter "FullyQualifiedName~GoldenCuda"
+    else
+        echo "on the interpreter instead of a GPU"
+        check goldens "$here/run-tests.sh" --filter "FullyQualifiedName~GoldenCuda"
+    fi
 fi
 
 if wants sanitizer; then
     section "sanitizer: the self-test under compute-sanitizer"
-    if command -v compute-sanitizer > /dev/null; then
+    if [ $device = cpu ]; then
+        echo "left out: needs a GPU"
+    elif command -v compute-sanitizer > /dev/null; then
         # The slow tools get the small shapes.
         for tool in memcheck racecheck; do
             check "$tool" compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 20 "$here/patching" selftest --device cuda --small
@@ -80,10 +108,10 @@ if wants sanitizer; then
 fi
 
 if wants patch; then
-    section "patch: the stand-in model, end to end, in both precisions"
+    section "patch: the stand-in model, end to end, in $precisions"
     if [ -d "$data/standin/hf" ] && [ -d "$data/data" ]; then
-        for precision in bf16 fp32; do
-            check "patch-$precision" "$here/patching" patch --device cuda --precision $precision --model "$data/standin/hf" --train-dataset MNIST \
+        for precision in $precisions; do
+            check "patch-$precision" "$here/patching" patch --device $device --precision $precision --model "$data/standin/hf" --train-dataset MNIST \
                 --eval-datasets FashionMNIST,MNIST --data-location "$data/data" --epochs 1 --lr 3e-4 --warmup_length 50 --batch-size 128 \
                 --alpha 0 0.25 0.5 0.75 1 --results-db "$out/patch-$precision.jsonl"
         done

@@ -67,8 +67,10 @@ internal static class ImageNet
         ImageList list = new();
         if (split == DatasetSplit.Train)
         {
-            string train = place.Folder("Data/CLS-LOC/train", "train") ?? Parent(place.Folder(Synsets[0]))
-                ?? throw place.Missing("folder train");
+            // What the publisher's archive holds has no folder around its classes; neither is it where the validation images are.
+            string? loose = Parent(place.Folder(Synsets[0]));
+            if (loose is not null && FileTree.NameOf(loose).StartsWith("val", StringComparison.Ordinal)) loose = null;
+            string train = place.Folder("Data/CLS-LOC/train", "train") ?? loose ?? throw place.Missing("folder train");
             list.AddClassFolders(place, train, SynsetIndex.Find);
             return list.Complete(place, split, ClassNames, train);
         }

@@ -28,28 +28,28 @@ internal static class Mnist
 
     private static NamedDataset Define(string name, string subject, string table, string source, string address,
         params string[] md5) => new()
-    {
-        Name = name,
-        Subject = subject,
-        Classes = 10,
-        Counts = new DatasetCounts(60000, 10000),
-        Source = source,
-        Folders = [name, table],
-        Archives = [table + "."],
-        Layouts =
+        {
+            Name = name,
+            Subject = subject,
+            Classes = 10,
+            Counts = new DatasetCounts(60000, 10000),
+            Source = source,
+            Folders = [name, table],
+            Archives = [table + "."],
+            Layouts =
         [
             new("original, torchvision",
                 $"{name}/raw/train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte"),
             new("publisher", $"{name}/train-images-idx3-ubyte.gz, ..."),
             new("Kaggle", $"{name}/train-images.idx3-ubyte, ...; {name}/{table}_train.csv, {table}_test.csv"),
         ],
-        Downloads =
+            Downloads =
         [
             .. ((string[])["train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"]).Select(
                 (file, i) => new DatasetFile($"{address}{file}-ubyte.gz", $"{name}/raw/{file}-ubyte.gz") { Md5 = md5[i] }),
         ],
-        Open = (place, split) => Open(place, split, table),
-    };
+            Open = (place, split) => Open(place, split, table),
+        };
 
     private static GrayDataset Open(DataPlace place, DatasetSplit split, string table)
     {

@@ -68,6 +68,41 @@ internal sealed class CudaErrorTests
         }
     }
 
+    [TestCase(null, TensorCores.Best)]
+    [TestCase("best", TensorCores.Best)]
+    [TestCase("mma.sync", TensorCores.MmaSync)]
+    [TestCase("wgmma", TensorCores.Wgmma)]
+    public void TheEnvironmentChoosesTensorCores(string? value, TensorCores expected) => WithTensorCores(value, () =>
+    {
+        using StandInDriver driver = StandInDriver.Visible();
+        using Device device = Device.Open(DeviceKind.Cuda);
+        Assert.That(device.TensorCores, Is.EqualTo(expected));
+    });
+
+    [TestCase("imma", "PATCHING_TENSOR_CORES=imma: must be best, mma.sync or wgmma")]
+    [TestCase("wgmma", "GPU has compute capability 8.0, wgmma needs 9.0; use mma.sync")]
+    public void TensorCoresThatAreNotThereAreRefused(string value, string message) => WithTensorCores(value, () =>
+    {
+        using StandInDriver driver = StandInDriver.Visible(new StandInGpu { Name = "GPU", Capability = (8, 0) });
+        Assert.That(() => Device.Open(DeviceKind.Cuda), Throws.TypeOf<DeviceException>().With.Message.EqualTo(message));
+        Assert.That(driver.Leaks, Is.Empty);
+    });
+
+    private static void WithTensorCores(string? value, Action test)
+    {
+        const string variable = "PATCHING_TENSOR_CORES";
+        string? before = Environment.GetEnvironmentVariable(variable);
+        Environment.SetEnvironmentVariable(variable, value);
+        try
+        {
+            test();
+        }
+        finally
+        {
+            Environment.SetEnvironmentVariable(variable, before);
+        }
+    }
+
     [Test]
     public void TooLittleSharedMemory()
     {
@@ -130,6 +165,20 @@ internal sealed class CudaErrorTests
         Assert.That(LaunchBackward, Throws.TypeOf<DeviceException>().With.Message.Contains("Activation.Backward"));
 
         void LaunchBackward() => Activation.Backward(device, arena.Flat, arena.Flat, arena.Flat, ActivationKind.QuickGelu);
+    }
+
+    [Test]
+    public void AFailedStartLeavesNothingThatFailsLater([Values(1, 2)] int stream)
+    {
+        using StandInDriver driver = StandInDriver.Visible(new StandInGpu { FailingStream = stream });
+        DeviceException error = Assert.Throws<DeviceException>(Open)!;
+        Assert.That(error.Message, Does.StartWith("--device cuda: the GPU cannot be opened"));
+        Assert.That(driver.Leaks, Has.None.EqualTo("context"));
+        // Finalizers that throw end the process.
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+
+        static void Open() => Device.Open(DeviceKind.Cuda).Dispose();
     }
 
     private static void AssertRefused(StandInGpu? gpu, string message)

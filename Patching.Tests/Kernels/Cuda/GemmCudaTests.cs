@@ -7,7 +7,9 @@ namespace Patching.Tests.Kernels.Cuda;
 /// <summary>The bfloat16 products on tensor cores and the single-precision ones, against double precision computed from the rounded inputs.</summary>
 internal sealed class GemmCudaTests : CudaKernelTest
 {
-    private static readonly string[] TileNames = ["wide", "large", "small"];
+    private static readonly string[] TileNames = ["wide", "large", "small", "wgmma wide", "wgmma alternating"];
+
+    private static readonly string[] KernelNames = [.. TileNames, "any"];
 
     private static readonly ActivationKind?[] Activations = [null, ActivationKind.QuickGelu, ActivationKind.Gelu];
 
@@ -39,7 +41,7 @@ internal sealed class GemmCudaTests : CudaKernelTest
     }
 
     [Test]
-    public void EveryEpilogueMatchesDoublePrecision([Values("wide", "large", "small", "any")] string tile)
+    public void EveryEpilogueMatchesDoublePrecision([ValueSource(nameof(KernelNames))] string tile)
     {
         foreach (bool bias in (bool[])[false, true])
         {
@@ -71,7 +73,7 @@ internal sealed class GemmCudaTests : CudaKernelTest
     }
 
     [Test]
-    public void EveryGradientEpilogueMatchesDoublePrecision([Values("wide", "large", "small", "any")] string tile, [Values] bool rounded)
+    public void EveryGradientEpilogueMatchesDoublePrecision([ValueSource(nameof(KernelNames))] string tile, [Values] bool rounded)
     {
         int[] shape = tile != "any" ? [37, 72, 40] : [9, 13, 37];
         foreach (bool accumulate in (bool[])[false, true]) BackwardInput(shape, tile, rounded, accumulate, null);
@@ -105,10 +107,54 @@ internal sealed class GemmCudaTests : CudaKernelTest
     public void LargeTilesAreTakenForLargeMatrices()
     {
         const int rows = 11 * 128 - 5, inputs = 32, outputs = 12 * 128;
+        Device.TensorCores = TensorCores.MmaSync;
         Forward([rows, inputs, outputs], tile: null, new Parts(Bias: true));
         if (Driver is null) return;
         Assert.That(Launches[^1].Entry.Name, Does.Contain("LargeForward"));
         Assert.That((Launches[^1].Grid.X, Launches[^1].Grid.Y), Is.EqualTo((12, 11)));
+    }
+
+    [TearDown]
+    public void LetTheDeviceChooseAgain() => (Device.TensorCores, Device.ResidentGroups) = (TensorCores.Best, Device.Accelerator.NumMultiprocessors);
+
+    [Test]
+    public void AGroupComputesOneTileAfterTheOther([Values("wgmma wide", "wgmma alternating")] string tile, [Values(1, 2)] int groups)
+    {
+        // Four or six tiles, sums of two stages and a bit: the ring is taken over from tile to tile in the middle of a round.
+        Device.ResidentGroups = groups;
+        Forward([200, 136, 264], tile, new Parts(Bias: true, ActivationKind.Gelu, Save: true, Residual: true, Rounded: true));
+        BackwardInput([140, 264, 72], tile, rounded: false, accumulate: true, null);
+        BackwardWeight(72, 264, 136, tile, hasBias: true, hasWorkspace: false);
+        if (Driver is not null) Assert.That(Launches.Select(launch => launch.Grid.X), Has.All.EqualTo(groups));
+    }
+
+    [Test]
+    public void WgmmaDividesSumsToo()
+    {
+        if (Device.ComputeCapability != new Version(9, 0)) Assert.Ignore("needs compute capability 9.0");
+        Device.TensorCores = TensorCores.Wgmma;
+        float[] once = BackwardWeight(1055, 136, 144, tile: null, hasBias: true, hasWorkspace: true);
+        if (Driver is not null) Assert.That(Launches[0].Entry.Name, Does.Contain("_Wgmma"));
+        Seed();
+        // The same bits from a single group.
+        Device.ResidentGroups = 1;
+        Assert.That(BackwardWeight(1055, 136, 144, tile: null, hasBias: true, hasWorkspace: true), Is.EqualTo(once));
+    }
+
+    [Test]
+    public void TheDeviceSaysWhichTensorCores()
+    {
+        if (Driver is null) Assert.Ignore("seen by the stand-in driver");
+        float[] x = Rounded(Normal(8 * 8)), w = Rounded(Normal(8 * 8));
+        foreach (TensorCores kind in Enum.GetValues<TensorCores>())
+        {
+            Device.TensorCores = kind;
+            Gemm.Forward(Device, PoisonedBFloats(8, 8), BFloats(x, 8, 8), BFloats(w, 8, 8));
+            Assert.That(Launches[^1].Entry.Name.Contains("_Wgmma", StringComparison.Ordinal), Is.EqualTo(kind == TensorCores.Wgmma), $"{kind}");
+        }
+        // Rows of 14 bytes are nothing for the copy engine.
+        Gemm.Forward(Device, PoisonedBFloats(8, 7), BFloats(x.AsSpan(0, 56).ToArray(), 8, 7), BFloats(w.AsSpan(0, 49).ToArray(), 7, 7));
+        Assert.That(Launches[^1].Entry.Name, Does.Contain("_AnyForward"));
     }
 
     [Test]
@@ -180,7 +226,9 @@ internal sealed class GemmCudaTests : CudaKernelTest
             LaunchStatistics statistics = launch.Statistics;
             Assert.That(statistics.BankConflicts, Is.Zero, statistics.Report);
             Assert.That(statistics.ExtraSectors, Is.Zero, statistics.Report);
-            Assert.That(statistics.Count(InstructionClass.Mma), Is.EqualTo(rows / 16 * (columns / 8) * (steps / 16)), statistics.Report);
+            // Instructions of a warp: 16 rows of 8 columns, or its quarter of 64 rows of a whole tile.
+            InstructionClass products = size.UsesWgmma ? InstructionClass.Wgmma : InstructionClass.Mma;
+            Assert.That(statistics.Count(products), Is.EqualTo(rows / 16 * (size.UsesWgmma ? 1 : columns / 8) * (steps / 16)), statistics.Report);
         }
     }
 
@@ -188,18 +236,23 @@ internal sealed class GemmCudaTests : CudaKernelTest
     public void SizesAreCutToKeepAnH100Busy()
     {
         // Batch 128, ViT-B/32: 6400 rows.
-        Assert.That(new ProductSize(6400, 768, 768).BestTile, Is.SameAs(TileSize.Large));
-        Assert.That(new ProductSize(6400, 768, 3072).BestTile, Is.SameAs(TileSize.Large));
-        Assert.That(new ProductSize(32896, 4096, 1024).BestTile, Is.SameAs(TileSize.Wide));
-        Assert.That(new ProductSize(128, 512, 768).BestTile, Is.SameAs(TileSize.Small));
+        Assert.That(new ProductSize(6400, 768, 768).BestTile(TensorCores.MmaSync), Is.SameAs(TileSize.Large));
+        Assert.That(new ProductSize(6400, 768, 3072).BestTile(TensorCores.MmaSync), Is.SameAs(TileSize.Large));
+        Assert.That(new ProductSize(32896, 4096, 1024).BestTile(TensorCores.MmaSync), Is.SameAs(TileSize.Wide));
+        Assert.That(new ProductSize(128, 512, 768).BestTile(TensorCores.MmaSync), Is.SameAs(TileSize.Small));
+        Assert.That(new ProductSize(6400, 3072, 768).BestTile(TensorCores.Best), Is.SameAs(TileSize.WgmmaWide).Or.SameAs(TileSize.WgmmaAlternating));
+        Assert.That(new ProductSize(128, 512, 768).BestTile(TensorCores.Best), Is.SameAs(TileSize.Small));
         Assert.That(new ProductSize(768, 768, 6400).Parts(TileSize.Large), Is.EqualTo(3));
         Assert.That(Gemm.WorkspaceLength(6400, 768, 768), Is.EqualTo(3L * 768 * 769));
         Assert.That(Gemm.WorkspaceLength(8, 768, 768), Is.Zero);
         Assert.That(new ProductSize(4096, 1024, 32896).Parts(TileSize.Large), Is.LessThanOrEqualTo(2));
         for (int k = 1; k < 3000; k += 7)
         {
-            int parts = new ProductSize(100, 100, k).Parts(TileSize.Large), stages = (k + 31) / 32, each = (stages + parts - 1) / parts;
-            Assert.That(each * (parts - 1), Is.LessThan(stages), $"no part is empty: {k}");
+            foreach (TileSize tile in TileSize.All)
+            {
+                int parts = new ProductSize(100, 100, k).Parts(tile), stages = (k + tile.Depth - 1) / tile.Depth, each = (stages + parts - 1) / parts;
+                Assert.That(each * (parts - 1), Is.LessThan(stages), $"no part is empty: {k}");
+            }
         }
     }
 
@@ -277,13 +330,13 @@ internal sealed class GemmCudaTests : CudaKernelTest
     private void AssertSum(Tensor actual, double[] exact, float[] plain, float[] old, string what) =>
         AssertClose(actual, [.. exact.Zip(old, (s, o) => s + o)], [.. plain.Zip(old, (s, o) => (double)(s + o))], what);
 
-    private static TileSize? Tile(string? name) => name switch
+    private TileSize? Tile(string? name)
     {
-        "wide" => TileSize.Wide,
-        "large" => TileSize.Large,
-        "small" => TileSize.Small,
-        _ => null,
-    };
+        if (name is null or "any") return null;
+        TileSize tile = TileSize.All[Array.IndexOf(TileNames, name)];
+        if (tile.UsesWgmma && Device.ComputeCapability != new Version(9, 0)) Assert.Ignore("needs compute capability 9.0");
+        return tile;
+    }
 
     private Tensor Output(bool rounded, int rows, int columns) => rounded ? PoisonedBFloats(rows, columns) : Poisoned(rows, columns);
 

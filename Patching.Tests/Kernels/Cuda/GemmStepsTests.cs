@@ -6,7 +6,7 @@ using Patching.Tests.Ptx;
 
 namespace Patching.Tests.Kernels.Cuda;
 
-/// <summary>The steps of docs/tensor-cores.md: each computes the product, and what the document says about it is counted.</summary>
+/// <summary>The six steps of docs/tensor-cores.md: each computes the product, and what the document says about it is counted.</summary>
 internal sealed class GemmStepsTests : CudaKernelTest
 {
     private const int Size = 128;
@@ -31,6 +31,7 @@ internal sealed class GemmStepsTests : CudaKernelTest
         Cost tensorCores = Measure("4 tensor cores", () => PlainTensorCores.Forward(Device, y, roundedX, roundedW));
         Cost pipelined = Measure("5 pipelined", () => Gemm.ForwardCuda(Device, y, roundedX, roundedW, default, TileSize.Large));
         if (Driver is null) return;
+        Cost wgmma = Measure("6 wgmma", () => Gemm.ForwardCuda(Device, y, roundedX, roundedW, default, TileSize.WgmmaAlternating));
 
         Assert.That(tiled.GlobalBytes, Is.LessThan(naive.GlobalBytes / 8));
         Assert.That(registers.SharedBytes, Is.LessThan(tiled.SharedBytes / 4));
@@ -39,6 +40,9 @@ internal sealed class GemmStepsTests : CudaKernelTest
         Assert.That(tensorCores.Conflicts, Is.Positive);
         Assert.That(pipelined.Conflicts, Is.Zero);
         Assert.That(pipelined.SharedBytes, Is.LessThan(tensorCores.SharedBytes / 3));
+        Assert.That(wgmma.Conflicts, Is.Zero);
+        Assert.That(wgmma.Instructions, Is.LessThan(pipelined.Instructions));
+        Assert.That(wgmma.SharedBytes, Is.LessThanOrEqualTo(pipelined.SharedBytes));
 
         Cost Measure(string name, Action launch)
         {
