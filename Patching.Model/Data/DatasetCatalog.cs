@@ -66,13 +66,11 @@ public static class DatasetCatalog
         if (PrefixOf(name) is { } prefix)
         {
             string path = WithHome(name[prefix.Length..]), named = prefix + name[prefix.Length..];
+            bool isDivided = ValidationPrefixes.Contains(prefix);
+            string plain = isDivided ? prefix[..^(ValidationSuffix.Length + 1)] + ":" : prefix;
             if (path.Length == 0)
-                throw new InputException($"'{name}' names no {(prefix.Contains("csv") || prefix.Contains("manifest") || prefix == CaptionsPrefix ? "file" : "folder")}; write {prefix}PATH");
-            if (ValidationPrefixes.Contains(prefix))
-            {
-                string whole = prefix[..^(ValidationSuffix.Length + 1)] + ":" + path;
-                return ValidationPart(named, Open(whole, DatasetSplit.Train, dataLocation), split);
-            }
+                throw new InputException($"'{name}' names no {(plain is FolderPrefix or TypographicPrefix ? "folder" : "file")}; write {prefix}PATH");
+            if (isDivided) return ValidationPart(named, Open(plain + path, DatasetSplit.Train, dataLocation), split);
             return prefix switch
             {
                 FolderPrefix => FolderDataset.Open(named, path, split),
