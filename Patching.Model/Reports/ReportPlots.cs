@@ -6,71 +6,108 @@ using OxyPlot.Series;
 
 namespace Patching.Model.Reports;
 
-/// <summary>A plot, and where each alpha is in it.</summary>
-/// <param name="Svg">The elements inside <c>svg</c>, for the view box of <see cref="ReportPlots"/>.</param>
-/// <param name="Places">Pixels of every alpha's point; null where it was not measured.</param>
-internal sealed record ReportPlot(string Svg, IReadOnlyList<double[]?> Places);
+/// <summary>A point with the ends of its intervals, in the units of the axes.</summary>
+internal readonly record struct PlotPoint(double X, double XLow, double XHigh, double Y, double YLow, double YHigh);
 
-/// <summary>Draws the plots of a report. No text of a user gets into them: captions are the page's.</summary>
+/// <summary>A line of a plot.</summary>
+/// <param name="Look">Which of <see cref="ReportPlots.Looks"/> it has.</param>
+/// <param name="Points">Its points; null is a gap in what is marked, not in the line.</param>
+internal sealed record PlotLine(int Look, IReadOnlyList<PlotPoint?> Points);
+
+/// <summary>A plot, and where the points are in it.</summary>
+/// <param name="Svg">The elements inside <c>svg</c>, for the view box of <see cref="ReportPlots"/>.</param>
+/// <param name="Places">Per line, pixels of every point.</param>
+internal sealed record ReportPlot(string Svg, IReadOnlyList<IReadOnlyList<double[]?>> Places);
+
+/// <summary>Draws the plots of a report. No text of a user gets into them: captions and legends are the page's, which also gives the colours, for it knows whether it is light or dark.</summary>
 internal static partial class ReportPlots
 {
     /// <summary>Size of every plot's view box.</summary>
-    public const int Width = 480, Height = 320;
+    public const int Width = 480, Height = 330;
 
-    // Colours for people who see them differently (Okabe and Ito 2008, "Color universal design"), less the yellow that is lost on white.
-    private static readonly OxyColor[] Palette =
-        [OxyColor.FromRgb(0x00, 0x72, 0xB2), OxyColor.FromRgb(0x00, 0x9E, 0x73), OxyColor.FromRgb(0xE6, 0x9F, 0x00), OxyColor.FromRgb(0xCC, 0x79, 0xA7), OxyColor.FromRgb(0x56, 0xB4, 0xE9)];
+    /// <summary>How many lines look different; the first is the patched task's. Report.css gives their colours.</summary>
+    public const int Looks = 6;
 
-    private static readonly OxyColor Patched = OxyColor.FromRgb(0xD5, 0x5E, 0x00);
+    // No colour that is drawn: the page's variables stand in their places.
+    private const byte Mark = 254;
+    private static readonly OxyColor Ink = OxyColor.FromRgb(Mark, 1, 0), Grid = OxyColor.FromRgb(Mark, 1, 1);
 
-    // The page says what these are, for it knows whether it is light or dark.
-    private static readonly OxyColor Ink = OxyColor.FromRgb(1, 2, 3), Grid = OxyColor.FromRgb(3, 2, 1);
+    // Shapes, for those who see no colours.
+    private static readonly MarkerType[] Markers =
+        [MarkerType.Square, MarkerType.Circle, MarkerType.Triangle, MarkerType.Diamond, MarkerType.Circle, MarkerType.Triangle];
 
-    /// <summary>Accuracy of one task over alpha.</summary>
-    public static ReportPlot Curve(PatchReport report, ReportTask task, int colour) => Draw(
-        [.. report.Alphas.Select(alpha => task.At(alpha) is { } y ? new Point(Exactly(alpha), y) : (Point?)null)],
-        Axis(AxisPosition.Bottom, "alpha", report.Alphas[0], report.Alphas[^1], 0.02), Percent(AxisPosition.Left, "accuracy, %", 0, 100),
-        task.IsPatched ? Patched : Palette[colour % Palette.Length], task.IsPatched ? MarkerType.Square : MarkerType.Circle);
+    private static readonly LineStyle[] Styles = [LineStyle.Solid, LineStyle.Solid, LineStyle.LongDash, LineStyle.Dash, LineStyle.DashDot, LineStyle.Dot];
 
-    /// <summary>The patching task against the mean of the supported ones, joined in the order of alpha.</summary>
-    public static ReportPlot Frontier(PatchReport report, bool heldOut)
+    /// <summary>Accuracies in percent over alpha.</summary>
+    public static ReportPlot Curves(IReadOnlyList<double> alphas, IReadOnlyList<PlotLine> lines) =>
+        Draw(Axis(AxisPosition.Bottom, "alpha", alphas[0], alphas[^1], 0.02), Axis(AxisPosition.Left, "accuracy, %", 0, 100, 0.02), lines, markers: true);
+
+    /// <summary>The patching task against the mean of the supported ones, in percent, joined in the order of alpha.</summary>
+    public static ReportPlot Frontier(PlotLine line)
     {
-        IReadOnlyList<FrontierPoint> points = report.Frontier(heldOut);
-        Point?[] places = [.. report.Alphas.Select(alpha => points.FirstOrDefault(point => point.Alpha == alpha) is { } at ? new Point(at.Supported, at.Patched) : (Point?)null)];
+        PlotPoint[] points = [.. line.Points.OfType<PlotPoint>()];
         return Draw(
-            places, Percent(AxisPosition.Bottom, "mean of supported tasks, %", points.Min(point => point.Supported.Low), points.Max(point => point.Supported.High)),
-            Percent(AxisPosition.Left, "patched task, %", points.Min(point => point.Patched.Low), points.Max(point => point.Patched.High)), Palette[0], MarkerType.Circle);
+            Axis(AxisPosition.Bottom, "mean of supported tasks, %", points.Min(point => point.XLow), points.Max(point => point.XHigh), 0.05),
+            Axis(AxisPosition.Left, "patched task, %", points.Min(point => point.YLow), points.Max(point => point.YHigh), 0.05), [line], markers: true);
     }
 
-    private static ReportPlot Draw(Point?[] points, Axis x, Axis y, OxyColor colour, MarkerType marker)
+    /// <summary>A number over the steps of a training run.</summary>
+    public static ReportPlot Training(string title, PlotLine line)
     {
-        PlotModel model = new() { PlotAreaBorderColor = Grid, TextColor = Ink, Background = OxyColors.Transparent, DefaultFontSize = 14, PlotMargins = new OxyThickness(62, 8, 16, 48) };
+        PlotPoint[] points = [.. line.Points.OfType<PlotPoint>()];
+        return Draw(
+            Axis(AxisPosition.Bottom, "step", 0, points.Max(point => point.X), 0.02), Axis(AxisPosition.Left, title, 0, points.Max(point => point.Y), 0.05), [line],
+            markers: points.Length == 1);
+    }
+
+    /// <summary>The marker of a look, as it stands in a legend, in a view box of 32 by 12.</summary>
+    public static string Swatch(int look)
+    {
+        string shape = Markers[look] switch
+        {
+            MarkerType.Square => "<path d='M12 2h8v8h-8z'/>",
+            MarkerType.Triangle => "<path d='M16 1l5 9h-10z'/>",
+            MarkerType.Diamond => "<path d='M16 0l6 6-6 6-6-6z'/>",
+            _ => "<circle cx='16' cy='6' r='4.5'/>",
+        };
+        string dashes = string.Join(' ', Styles[look].GetDashArray()?.Select(length => (2 * length).ToString(CultureInfo.InvariantCulture)) ?? []);
+        return $"<svg class='swatch' viewBox='0 0 32 12' aria-hidden='true' style='fill:var(--look{look});stroke:var(--look{look})'>"
+            + $"<path d='M0 6h32' stroke-width='2' stroke-dasharray='{dashes}'/>{shape}</svg>";
+    }
+
+    private static ReportPlot Draw(Axis x, Axis y, IReadOnlyList<PlotLine> lines, bool markers)
+    {
+        PlotModel model = new()
+        {
+            PlotAreaBorderColor = Grid,
+            TextColor = Ink,
+            Background = OxyColors.Transparent,
+            DefaultFont = "system-ui",
+            DefaultFontSize = 16,
+            PlotMargins = new OxyThickness(68, 8, 16, 54),
+        };
         model.Axes.Add(x);
         model.Axes.Add(y);
-        LineSeries line = new() { Color = colour, StrokeThickness = 2, MarkerType = marker, MarkerSize = 4, MarkerFill = colour };
-        LineSeries bars = new() { Color = colour, StrokeThickness = 1.2 };
-        foreach (Point point in points.OfType<Point>())
-        {
-            line.Points.Add(new DataPoint(100 * point.X.Value / point.Scale, 100 * point.Y.Value));
-            Bar(bars, point);
-        }
-        model.Series.Add(bars);
-        model.Series.Add(line);
+        foreach (PlotLine line in lines) Add(model, line, markers);
         string svg = new SvgExporter { Width = Width, Height = Height, IsDocument = false }.ExportToString(model);
-        ReportPlot plot = new(Inner(svg), [.. points.Select(point => point is { } p ? (double[])[Pixel(x.Transform(100 * p.X.Value / p.Scale)), Pixel(y.Transform(100 * p.Y.Value))] : null)]);
-        return plot;
+        return new(WithVariables(svg), [.. lines.Select(line => line.Points.Select(
+            point => point is { } p ? (double[])[Pixel(x.Transform(p.X)), Pixel(y.Transform(p.Y))] : null).ToArray())]);
     }
 
-    private static void Bar(LineSeries bars, Point point)
+    private static void Add(PlotModel model, PlotLine line, bool markers)
     {
-        double x = 100 * point.X.Value / point.Scale, y = 100 * point.Y.Value;
-        bars.Points.AddRange([new DataPoint(x, 100 * point.Y.Low), new DataPoint(x, 100 * point.Y.High), DataPoint.Undefined]);
-        if (point.X.Low < point.X.High)
-            bars.Points.AddRange([new DataPoint(100 * point.X.Low, y), new DataPoint(100 * point.X.High, y), DataPoint.Undefined]);
+        OxyColor colour = OxyColor.FromRgb(Mark, 2, (byte)line.Look);
+        LineSeries drawn = new() { Color = colour, StrokeThickness = 2, LineStyle = Styles[line.Look], MarkerType = markers ? Markers[line.Look] : MarkerType.None, MarkerSize = 4, MarkerFill = colour };
+        LineSeries bars = new() { Color = colour, StrokeThickness = 1.2 };
+        foreach (PlotPoint point in line.Points.OfType<PlotPoint>())
+        {
+            drawn.Points.Add(new DataPoint(point.X, point.Y));
+            if (point.YLow < point.YHigh) bars.Points.AddRange([new DataPoint(point.X, point.YLow), new DataPoint(point.X, point.YHigh), DataPoint.Undefined]);
+            if (point.XLow < point.XHigh) bars.Points.AddRange([new DataPoint(point.XLow, point.Y), new DataPoint(point.XHigh, point.Y), DataPoint.Undefined]);
+        }
+        if (bars.Points.Count > 0) model.Series.Add(bars);
+        model.Series.Add(drawn);
     }
-
-    private static LinearAxis Percent(AxisPosition position, string title, double low, double high) =>
-        high > 1 ? Axis(position, title, low, high, 0.02) : Axis(position, title, 100 * low, 100 * high, 0.05);
 
     private static LinearAxis Axis(AxisPosition position, string title, double low, double high, double margin)
     {
@@ -79,25 +116,36 @@ internal static partial class ReportPlots
         {
             Position = position,
             Title = title,
+            AxisTitleDistance = position == AxisPosition.Left ? 18 : 8,
             Minimum = low - room,
             Maximum = high + room,
-            AxislineColor = Grid,
             TicklineColor = Grid,
             TextColor = Ink,
             TitleColor = Ink,
             MajorGridlineStyle = LineStyle.Solid,
             MajorGridlineColor = Grid,
             MinorTickSize = 0,
+            LabelFormatter = Label,
         };
     }
 
-    // Inline SVG needs no name space, and the page's style gives the colours.
-    private static string Inner(string svg) => Frame().Replace(svg, "")
-        .Replace("rgb(1,2,3)", "var(--ink)", StringComparison.Ordinal).Replace("#010203", "var(--ink)", StringComparison.OrdinalIgnoreCase)
-        .Replace("rgb(3,2,1)", "var(--grid)", StringComparison.Ordinal).Replace("#030201", "var(--grid)", StringComparison.OrdinalIgnoreCase);
+    // Learning rates are small: 0.0003 as 3e-4.
+    private static string Label(double value) =>
+        value.ToString(value != 0 && Math.Abs(value) < 0.01 ? "0.##e-0" : "G6", CultureInfo.InvariantCulture);
 
-    private static double Pixel(double value) => double.Parse(value.ToString("0.0", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
+    // Inline SVG needs no frame of its own.
+    private static string WithVariables(string svg) => Sentinel().Replace(Frame().Replace(svg, ""), match => (match.Groups[1].Value, match.Groups[2].Value) switch
+    {
+        ("1", "0") => "var(--ink)",
+        ("1", _) => "var(--grid)",
+        (_, { } look) => $"var(--look{look})",
+    });
 
-    [GeneratedRegex("</?svg[^>]*>")]
+    private static double Pixel(double value) => Math.Round(value, 1);
+
+    [GeneratedRegex("</?svg[^>]*>|<\\?xml[^>]*>")]
     private static partial Regex Frame();
+
+    [GeneratedRegex("rgb\\(254,(\\d),(\\d)\\)")]
+    private static partial Regex Sentinel();
 }
