@@ -133,7 +133,7 @@ internal static partial class ReportPlots
     private static string Label(double value) =>
         value.ToString(value != 0 && Math.Abs(value) < 0.01 ? "0.##e-0" : "G6", CultureInfo.InvariantCulture);
 
-    // Inline SVG needs no frame of its own.
+    // Inline SVG needs no frame of its own; nothing is drawn outside the axes, and names of clip paths would be the same in every plot of a page.
     private static string WithVariables(string svg) => Sentinel().Replace(Frame().Replace(svg, ""), match => (match.Groups[1].Value, match.Groups[2].Value) switch
     {
         ("1", "0") => "var(--ink)",
@@ -143,7 +143,7 @@ internal static partial class ReportPlots
 
     private static double Pixel(double value) => Math.Round(value, 1);
 
-    [GeneratedRegex("</?svg[^>]*>|<\\?xml[^>]*>")]
+    [GeneratedRegex("</?svg[^>]*>|<\\?xml[^>]*>|<defs>.*?</defs>| clip-path=\"[^\"]*\"", RegexOptions.Singleline)]
     private static partial Regex Frame();
 
     [GeneratedRegex("rgb\\(254,(\\d),(\\d)\\)")]

@@ -34,22 +34,6 @@ internal sealed class ReportCommandTests
     }
 
     [Test]
-    public void AResumedFineTuneHasEveryStepOfItsCurveOnce()
-    {
-        using (CancellationTokenSource interruption = new())
-        {
-            StringWriter error = new();
-            // Interrupts at the first number that is shown, which is that of step 9.
-            Outcome interrupted = TinyWorld.Run(world.Patch("--alpha", "1", "--epochs", "1"));
-            Assert.That(interrupted.Code, Is.Zero, error.ToString());
-        }
-        string log = Path.Combine(world.Save, "finetune", "training.jsonl");
-        string[] once = File.ReadAllLines(log);
-        TinyWorld.Do(world.Patch("--alpha", "1", "--epochs", "1"));
-        Assert.That(File.ReadAllLines(log), Is.EqualTo(once));
-    }
-
-    [Test]
     public void ChoosingIsReportedWithHeldOutAndTestImages()
     {
         string results = world["results.jsonl"];
