@@ -304,7 +304,9 @@ public sealed class PatchPipeline : IDisposable
     {
         if (settings.Save is null || alphas.Contains(null)) return null;
         string path = PredictionFile.Write(Path.Combine(settings.Save, "predictions"), dataset, [.. alphas.Select(alpha => alpha!.Value)], scores);
-        return settings.ResultsDb is { } results ? Path.GetRelativePath(Path.GetDirectoryName(Path.GetFullPath(results))!, path) : null;
+        return settings.ResultsDb is { } results
+            ? Path.GetRelativePath(Path.GetDirectoryName(Path.GetFullPath(results))!, path).Replace(Path.DirectorySeparatorChar, '/')
+            : null;
     }
 
     private (EvaluationScore Score, string HeadKey)[] UnderOneHead(
