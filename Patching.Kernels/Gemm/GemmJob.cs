@@ -160,7 +160,7 @@ internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPla
         TilePlace place = ofA ? Place(range, panel, 0, k) : Place(range, 0, panel, k);
         long bytes = sizeof(float) * (ofA ? place.EndRow - place.Row : tile.Columns);
         requests.Stream = (byte*)(ofA ? place.A : place.B) + bytes * k * share / shares;
-        requests.StreamStep = (bytes + shares - 1) / shares;
+        requests.StreamStep = 2 * (bytes + shares - 1) / shares;
     }
 
     private TilePlace Place(in TileRange range, int rowPanel, int columnPanel, int k)

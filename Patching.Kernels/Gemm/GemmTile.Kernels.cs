@@ -69,18 +69,20 @@ internal sealed unsafe partial class GemmTile
         TVector l12 = TLanes.Zero, r12 = TLanes.Zero;
         TVector l13 = TLanes.Zero, r13 = TLanes.Zero;
         byte* stream = requests->Stream;
-        long streamStep = requests->StreamStep, count = requests->Count, turnsPerLine = Math.Max(k / Math.Max(count, 1), 1);
+        long streamStep = requests->StreamStep, count = requests->Count, pairs = k / 2, pairsPerLine = Math.Max(pairs / Math.Max(count, 1), 1);
         float** lines = requests->Lines;
-        while (k > 0)
+        while (pairs > 0)
         {
-            long turns = k;
+            long turns = pairs;
             if (count > 0)
             {
                 count--;
                 HostMemory.Prefetch(*lines++);
-                turns = Math.Min(k, turnsPerLine);
+                turns = Math.Min(pairs, pairsPerLine);
             }
-            k -= turns;
+            pairs -= turns;
+            // Two k in a turn: a core that is shared between two threads starts three instructions a cycle for each of them, and then every
+            // one beside the multiplications counts.
             do
             {
                 HostMemory.PrefetchSecondLevel(stream);
@@ -100,10 +102,44 @@ internal sealed unsafe partial class GemmTile
                 if (TRows.Count > 11) AddRow<TLanes, TVector>(a + 11, left, right, ref l11, ref r11);
                 if (TRows.Count > 12) AddRow<TLanes, TVector>(a + 12, left, right, ref l12, ref r12);
                 if (TRows.Count > 13) AddRow<TLanes, TVector>(a + 13, left, right, ref l13, ref r13);
-                a += TRows.Count;
-                b += 2 * TLanes.Count;
+                left = TLanes.Load(b + 2 * TLanes.Count);
+                right = TLanes.Load(b + 3 * TLanes.Count);
+                AddRow<TLanes, TVector>(a + TRows.Count, left, right, ref l0, ref r0);
+                if (TRows.Count > 1) AddRow<TLanes, TVector>(a + TRows.Count + 1, left, right, ref l1, ref r1);
+                if (TRows.Count > 2) AddRow<TLanes, TVector>(a + TRows.Count + 2, left, right, ref l2, ref r2);
+                if (TRows.Count > 3) AddRow<TLanes, TVector>(a + TRows.Count + 3, left, right, ref l3, ref r3);
+                if (TRows.Count > 4) AddRow<TLanes, TVector>(a + TRows.Count + 4, left, right, ref l4, ref r4);
+                if (TRows.Count > 5) AddRow<TLanes, TVector>(a + TRows.Count + 5, left, right, ref l5, ref r5);
+                if (TRows.Count > 6) AddRow<TLanes, TVector>(a + TRows.Count + 6, left, right, ref l6, ref r6);
+                if (TRows.Count > 7) AddRow<TLanes, TVector>(a + TRows.Count + 7, left, right, ref l7, ref r7);
+                if (TRows.Count > 8) AddRow<TLanes, TVector>(a + TRows.Count + 8, left, right, ref l8, ref r8);
+                if (TRows.Count > 9) AddRow<TLanes, TVector>(a + TRows.Count + 9, left, right, ref l9, ref r9);
+                if (TRows.Count > 10) AddRow<TLanes, TVector>(a + TRows.Count + 10, left, right, ref l10, ref r10);
+                if (TRows.Count > 11) AddRow<TLanes, TVector>(a + TRows.Count + 11, left, right, ref l11, ref r11);
+                if (TRows.Count > 12) AddRow<TLanes, TVector>(a + TRows.Count + 12, left, right, ref l12, ref r12);
+                if (TRows.Count > 13) AddRow<TLanes, TVector>(a + TRows.Count + 13, left, right, ref l13, ref r13);
+                a += 2 * TRows.Count;
+                b += 4 * TLanes.Count;
             }
             while (--turns != 0);
+        }
+        if (k % 2 != 0)
+        {
+            TVector left = TLanes.Load(b), right = TLanes.Load(b + TLanes.Count);
+            AddRow<TLanes, TVector>(a, left, right, ref l0, ref r0);
+            if (TRows.Count > 1) AddRow<TLanes, TVector>(a + 1, left, right, ref l1, ref r1);
+            if (TRows.Count > 2) AddRow<TLanes, TVector>(a + 2, left, right, ref l2, ref r2);
+            if (TRows.Count > 3) AddRow<TLanes, TVector>(a + 3, left, right, ref l3, ref r3);
+            if (TRows.Count > 4) AddRow<TLanes, TVector>(a + 4, left, right, ref l4, ref r4);
+            if (TRows.Count > 5) AddRow<TLanes, TVector>(a + 5, left, right, ref l5, ref r5);
+            if (TRows.Count > 6) AddRow<TLanes, TVector>(a + 6, left, right, ref l6, ref r6);
+            if (TRows.Count > 7) AddRow<TLanes, TVector>(a + 7, left, right, ref l7, ref r7);
+            if (TRows.Count > 8) AddRow<TLanes, TVector>(a + 8, left, right, ref l8, ref r8);
+            if (TRows.Count > 9) AddRow<TLanes, TVector>(a + 9, left, right, ref l9, ref r9);
+            if (TRows.Count > 10) AddRow<TLanes, TVector>(a + 10, left, right, ref l10, ref r10);
+            if (TRows.Count > 11) AddRow<TLanes, TVector>(a + 11, left, right, ref l11, ref r11);
+            if (TRows.Count > 12) AddRow<TLanes, TVector>(a + 12, left, right, ref l12, ref r12);
+            if (TRows.Count > 13) AddRow<TLanes, TVector>(a + 13, left, right, ref l13, ref r13);
         }
         StoreRow<TLanes, TVector>(tile, 0, l0, r0);
         if (TRows.Count > 1) StoreRow<TLanes, TVector>(tile, 1, l1, r1);
