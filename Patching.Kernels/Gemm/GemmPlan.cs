@@ -4,7 +4,7 @@ namespace Patching.Kernels;
 /// How a product of M x N sums of length K is cut up. Tiles of registers make up panels, panels make up blocks:
 /// <list type="bullet">
 /// <item>K is cut into equal parts of at most <see cref="MaxDepth"/>: a panel of one operand and a block of the other of that length share
-/// a second-level cache of 1 MiB.</item>
+/// a second-level cache.</item>
 /// <item>Rows are cut into tiles whose heights differ by at most one, so that no tile is mostly empty.</item>
 /// <item>One operand is <em>kept</em>: a thread packs a block of up to <see cref="MostLanesPerBlock"/> of its lanes into its own cache and
 /// keeps it while all of the other streams past. The other is <em>shared</em>: packed by all threads together into a strip of several parts
@@ -19,7 +19,6 @@ namespace Patching.Kernels;
 internal readonly record struct GemmPlan
 {
     private const int MaxDepth = 1024;
-    private const int MostLanesPerBlock = 128;
     private const long StripBytes = 16 << 20;
 
     // With no more blocks than threads every thread packs them all anyway.
@@ -28,6 +27,9 @@ internal readonly record struct GemmPlan
     // Whoever helps with another thread's block packs it again: worth the work of this many lanes of the shared operand or more.
     private const int FewestLanesPerGroup = 128;
     private const int MostGroups = 12;
+
+    // At the greatest depth a block then takes half of the cache.
+    private static readonly int MostLanesPerBlock = (int)Math.Clamp(HostProcessor.SecondLevelBytes / (2 * MaxDepth * sizeof(float)), 64, 256);
 
     private readonly int tileColumns;
 

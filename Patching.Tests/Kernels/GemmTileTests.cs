@@ -10,7 +10,10 @@ namespace Patching.Tests.Kernels;
 internal sealed class GemmTileTests
 {
     private static readonly string[] Tiles =
-        [nameof(GemmTile.Bits512), nameof(GemmTile.Bits256), nameof(GemmTile.Bits128), nameof(GemmTile.Bits128Tall)];
+    [
+        nameof(GemmTile.Bits512), nameof(GemmTile.Bits512Wide), nameof(GemmTile.Bits256), nameof(GemmTile.Bits128),
+        nameof(GemmTile.Bits128Tall),
+    ];
 
     private readonly List<Arena> arenas = [];
     private Device device = null!;
@@ -44,7 +47,7 @@ internal sealed class GemmTileTests
                     float** lines = (float**)line;
                     for (int i = 0; i < ahead; i++) lines[i] = line + 16 * i;
                     TileRequests requests = new() { Lines = lines, Count = ahead, Stream = (byte*)line, StreamStep = ahead };
-                    tile.Multiply(rows, k, pa, pb, pc, &requests);
+                    tile.Multiply(rows, tile.Columns, k, pa, pb, pc, &requests);
                 }
             }
             (double[] exact, float[] plain) =
