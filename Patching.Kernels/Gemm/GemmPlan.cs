@@ -21,15 +21,15 @@ internal readonly record struct GemmPlan
     private const int MaxDepth = 1024;
     private const long StripBytes = 16 << 20;
 
-    // With no more blocks than threads every thread packs them all anyway.
+    // Units of work for each thread: enough that the last ones end at nearly the same time.
     private const int GroupsPerThread = 4;
 
     // Whoever helps with another thread's block packs it again: worth the work of this many lanes of the shared operand or more.
     private const int FewestLanesPerGroup = 128;
     private const int MostGroups = 12;
 
-    // At the greatest depth a block then takes half of the cache.
-    private static readonly int MostLanesPerBlock = (int)Math.Clamp(HostProcessor.SecondLevelBytes / (2 * MaxDepth * sizeof(float)), 64, 256);
+    /// <summary>Most lanes of a block: at the greatest depth it then takes half of the second-level cache.</summary>
+    internal static readonly int MostLanesPerBlock = (int)Math.Clamp(HostProcessor.SecondLevelBytes / (2 * MaxDepth * sizeof(float)), 64, 256);
 
     private readonly int tileColumns;
 
@@ -49,8 +49,7 @@ internal readonly record struct GemmPlan
         ColumnPanels = Ceiling(n, tile.Columns);
         KeepsColumns = n > m && !columnsPacked;
         PartsPerStrip = (int)Math.Clamp(StripBytes / (SharedLanes * Depth * sizeof(float)), 1, Parts);
-        int panelWidth = KeepsColumns ? tile.Columns : tile.MaxRows;
-        Blocks = Ceiling(KeptPanels, MostLanesPerBlock / panelWidth);
+        Blocks = Ceiling(KeptPanels, PanelsPerBlock(KeepsColumns ? tile.Columns : tile.MaxRows, threads));
         WholeBlocks = threads == 1 ? Blocks : Math.Max(Blocks - threads, 0);
         long groups = Blocks > threads
             ? Math.Min(SharedLanes / FewestLanesPerGroup, MostGroups)
@@ -141,6 +140,16 @@ internal readonly record struct GemmPlan
 
     /// <summary>First shared panel of group <paramref name="group"/>.</summary>
     public long GroupStart(long group) => SharedPanels * group / Groups;
+
+    /// <summary>
+    /// As many as the cache allows; where the shared operand is too narrow to be divided but small enough to be read often, so few that
+    /// all threads finish together.
+    /// </summary>
+    private long PanelsPerBlock(int width, int threads)
+    {
+        long most = MostLanesPerBlock / width;
+        return SharedLanes < 2 * FewestLanesPerGroup ? Math.Clamp(KeptPanels / ((long)threads * GroupsPerThread), 1, most) : most;
+    }
 
     private static long Ceiling(long a, long b) => (a + b - 1) / b;
 }
