@@ -60,6 +60,9 @@ public sealed record ResultRecord
     /// <summary>Settings of the fine-tune; absent where nothing was trained.</summary>
     public FinetuneSettings? Finetune { get; init; }
 
+    /// <summary>Where the fine-tune logged its curve, seen from the folder of the results file; absent where nothing was saved.</summary>
+    public string? TrainingLog { get; init; }
+
     /// <summary>The recipe of a run over several tasks, as one line of JSON; absent otherwise.</summary>
     public string? Recipe { get; init; }
 

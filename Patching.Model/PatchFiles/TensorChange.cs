@@ -115,8 +115,7 @@ internal abstract record TensorChange
     private static uint[] ReadBits(SafetensorsFile file, TensorEntry entry)
     {
         uint[] bits = new uint[entry.Elements];
-        Span<byte> bytes = MemoryMarshal.AsBytes(bits.AsSpan());
-        file.Elements(entry, 0, bits.Length, bytes).CopyTo(bytes);
+        file.Copy(entry, 0, MemoryMarshal.AsBytes(bits.AsSpan()));
         return bits;
     }
 

@@ -64,6 +64,7 @@ internal sealed class PatchCommandTests
         Assert.That(TinyWorld.Snapshot(world.Save), Is.EqualTo(before));
 
         TinyWorld.Do(world.Patch("--alpha", "0.25", "0.5"));
+        Assert.That(before.Remove("report.html"), "the report is that of the last run");
         Assert.That(TinyWorld.Snapshot(world.Save), Is.SupersetOf(before));
         Assert.That(Directory.Exists(Path.Combine(world.Save, "alpha=0.25")), Is.True);
     }
