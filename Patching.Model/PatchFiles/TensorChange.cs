@@ -135,7 +135,7 @@ internal abstract record TensorChange
 
         public override IEnumerable<SafetensorsTensor> Tensors(ParameterSpec spec) => [Whole(spec, SafetensorsType.U32)];
 
-        public override void Write(SafetensorsWriter writer) => writer.WriteUInt32(Bits);
+        public override void Write(SafetensorsWriter writer) => writer.WriteBits<uint>(Bits);
     }
 
     internal sealed record RoundedDifference(float[] Difference) : TensorChange

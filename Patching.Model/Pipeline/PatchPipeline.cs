@@ -312,13 +312,22 @@ public sealed class PatchPipeline : IDisposable
                 ? UnderOneHead(evaluator, dataset, alphas, weightsAt, resident, cancellation)
                 : [.. alphas.Select((_, i) => UnderItsOwnHead(evaluator, dataset, alphas, i, weightsAt, texts, cancellation))];
             scored?.Invoke([.. results.Select(result => result.Score)]);
-            ResultRecord[] records = [.. results.Select((result, i) => Record(result.Score, alphas[i], result.HeadKey, recipe, epoch))];
+            string? predictions = SavePredictions(dataset, alphas, [.. results.Select(result => result.Score)]);
+            ResultRecord[] records = [.. results.Select((result, i) => Record(result.Score, alphas[i], result.HeadKey, recipe, epoch) with { Predictions = predictions })];
             if (settings.ResultsDb is not null) ResultRecord.Append(settings.ResultsDb, records);
             events.Results?.Invoke(records);
             all.AddRange(records);
             measured.AddRange(records);
         }
         return all;
+    }
+
+    // Of the final models only: a file per epoch would say little more than its row.
+    private string? SavePredictions(ImageDataset dataset, IReadOnlyList<double?> alphas, EvaluationScore[] scores)
+    {
+        if (settings.Save is null || alphas.Contains(null)) return null;
+        string path = PredictionFile.Write(Path.Combine(settings.Save, "predictions"), dataset, [.. alphas.Select(alpha => alpha!.Value)], scores);
+        return Path.GetRelativePath(ResultsFolder, path);
     }
 
     private (EvaluationScore Score, string HeadKey)[] UnderOneHead(
@@ -343,29 +352,15 @@ public sealed class PatchPipeline : IDisposable
         return (score, heads.Key(model, dataset, string.Create(CultureInfo.InvariantCulture, $"{texts.Origin} alpha {alpha:R}")));
     }
 
-    private ResultRecord Record(EvaluationScore score, double? alpha, string headKey, FinetuneSettings? recipe, int? epoch) => new()
-    {
-        ExpName = settings.ExpName,
-        Model = settings.Model,
-        ModelSha256 = model.Checkpoint.Sha256,
-        EvalDataset = score.Dataset,
-        Alpha = alpha,
-        Top1 = score.Top1,
-        Correct = score.Correct,
-        Count = score.Count,
-        Skipped = score.Skipped,
-        Misled = score.Misled,
-        Manifest = score.Manifest,
-        HeadKey = headKey,
-        Epoch = epoch,
-        Finetune = recipe,
-        TrainingLog = recipe is null || settings.Save is null ? null : Path.GetRelativePath(ResultsFolder, TrainingRun.LogIn(FinetuneFolder!)),
-        Device = model.Device.Name,
-        Precision = model.Precision,
-        Version = Version,
-        Command = settings.Command,
-        Time = DateTime.UtcNow,
-    };
+    private ResultRecord Record(EvaluationScore score, double? alpha, string headKey, FinetuneSettings? recipe, int? epoch) =>
+        ResultRecord.Of(score, model, settings.Model, headKey, settings.Command) with
+        {
+            ExpName = settings.ExpName,
+            Alpha = alpha,
+            Epoch = epoch,
+            Finetune = recipe,
+            TrainingLog = recipe is null || settings.Save is null ? null : Path.GetRelativePath(ResultsFolder, TrainingRun.LogIn(FinetuneFolder!)),
+        };
 
     /// <summary>Text towers that are not the checkpoint's.</summary>
     /// <param name="WeightsAt">Weights that hold the text tower of an alpha.</param>
