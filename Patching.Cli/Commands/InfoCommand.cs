@@ -28,7 +28,7 @@ internal static class InfoCommand
     private static int Run(ParseResult parsed)
     {
         // The whole description is made before any of it is printed, so that an unusable model leaves no half of it.
-        StringWriter description = new(CultureInfo.InvariantCulture) { NewLine = parsed.InvocationConfiguration.Output.NewLine };
+        List<(string Name, string Value)> description = [];
         int batch = parsed.GetValue(CommonOptions.BatchSize);
         PatchSettings.CheckBatchSize(batch);
         Row(description, "patching", PatchPipeline.Version);
@@ -48,7 +48,8 @@ internal static class InfoCommand
                 DescribeMemory(description, $"evaluate, {suffix}", MemoryPlan.Evaluation(checkpoint.Config, batch, TypicalClasses, precision));
             }
         }
-        parsed.InvocationConfiguration.Output.Write(description.ToString());
+        int width = description.Max(row => row.Name.Length) + 2;
+        foreach ((string name, string value) in description) parsed.InvocationConfiguration.Output.WriteLine(name.PadRight(width) + value);
         return ExitCodes.Done;
     }
 
@@ -59,7 +60,7 @@ internal static class InfoCommand
         return $"{cuda.Details}, {Bytes(cuda.MemoryBytes)}";
     }
 
-    private static void DescribeModel(TextWriter to, ClipCheckpoint checkpoint)
+    private static void DescribeModel(List<(string Name, string Value)> to, ClipCheckpoint checkpoint)
     {
         ClipConfig config = checkpoint.Config;
         Row(to, "model", checkpoint.WeightsPath);
@@ -76,7 +77,7 @@ internal static class InfoCommand
         Row(to, "tokenizer", checkpoint.TokenizerDirectory ?? "none beside the model");
     }
 
-    private static void DescribeProblems(TextWriter to, TensorSurvey survey)
+    private static void DescribeProblems(List<(string Name, string Value)> to, TensorSurvey survey)
     {
         foreach (string note in survey.Notes) Row(to, "note", note);
         int zeros = survey.Tensors.Count(tensor => tensor.IsZero);
@@ -84,7 +85,7 @@ internal static class InfoCommand
         Row(to, "problems", survey.Problems.Length == 0 ? "none" : string.Join("; ", survey.Problems));
     }
 
-    private static void DescribeMemory(TextWriter to, string job, IReadOnlyList<MemoryRole> plan)
+    private static void DescribeMemory(List<(string Name, string Value)> to, string job, IReadOnlyList<MemoryRole> plan)
     {
         Row(to, job, Bytes(plan.Sum(role => role.Bytes)));
         foreach (MemoryRole role in plan) Row(to, "  " + role.Role, Bytes(role.Bytes));
@@ -96,5 +97,5 @@ internal static class InfoCommand
 
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
-    private static void Row(TextWriter to, string name, string value) => to.WriteLine($"{name,-28}{value}");
+    private static void Row(List<(string Name, string Value)> to, string name, string value) => to.Add((name, value));
 }

@@ -1,5 +1,4 @@
 using NUnit.Framework;
-using Patching.Model;
 using Patching.Model.Images;
 using SkiaSharp;
 
@@ -23,7 +22,7 @@ internal sealed class JpegDecoderTests
         (int Width, int Height)[] sizes = [(5, 1), (6, 2), (7, 17), (8, 8), (9, 3), (16, 16), (17, 15), (31, 33), (33, 31), (64, 48), (100, 7), (129, 66)];
         foreach ((int width, int height) in sizes)
             foreach (SKJpegEncoderDownsample colour in colours)
-                foreach (int quality in (ReadOnlySpan<int>)[1, 40, 90, 100])
+                foreach (int quality in (int[])[1, 40, 90, 100])
                     yield return new TestCaseData(width, height, colour, quality);
     }
 
@@ -41,8 +40,8 @@ internal sealed class JpegDecoderTests
             byte[] gray = [.. Enumerable.Range(0, width * height).Select(i => Level(content, i % width, i / width, 0))];
             using SKBitmap bitmap = new(new SKImageInfo(width, height, SKColorType.Gray8, SKAlphaType.Opaque));
             for (int y = 0; y < height; y++) gray.AsSpan(y * width, width).CopyTo(bitmap.GetPixelSpan()[(y * bitmap.RowBytes)..]);
-            using SKData data = bitmap.PeekPixels().Encode(new SKJpegEncoderOptions(quality));
-            AssertSame(data.ToArray(), $"{content}");
+            using SKData? data = bitmap.PeekPixels().Encode(new SKJpegEncoderOptions(quality));
+            AssertSame(data!.ToArray(), $"{content}");
         }
     }
 
@@ -135,8 +134,8 @@ internal sealed class JpegDecoderTests
         using SKBitmap bitmap = new(new SKImageInfo(width, height, SKColorType.Rgba8888, SKAlphaType.Opaque));
         Span<byte> pixels = bitmap.GetPixelSpan();
         for (int i = 0; i < pixels.Length; i++) pixels[i] = i % 4 == 3 ? (byte)255 : Level(content, i / 4 % width, i / 4 / width, i % 4);
-        using SKData data = bitmap.PeekPixels().Encode(new SKJpegEncoderOptions(quality, colours, SKJpegEncoderAlphaOption.Ignore));
-        return data.ToArray();
+        using SKData? data = bitmap.PeekPixels().Encode(new SKJpegEncoderOptions(quality, colours, SKJpegEncoderAlphaOption.Ignore));
+        return data!.ToArray();
     }
 
     private static byte Level(Content content, int x, int y, int channel)
