@@ -36,28 +36,30 @@ internal static unsafe class InverseDct
     /// <param name="stride">Bytes from one row to the next.</param>
     /// <param name="block">64 coefficients, row by row.</param>
     /// <param name="last">Place of the last that is not zero in zigzag order.</param>
-    /// <returns>Whether every number in between fits 16 bits. Where one does not, decoders disagree about the samples.</returns>
+    /// <returns>
+    /// Whether every number in between fits 16 bits and every sample, before it is clamped to 8, fits 10. What comes of others depends on
+    /// the decoder: libjpeg lets them wrap around, its vector code does not.
+    /// </returns>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static bool Transform(byte* samples, nint stride, int* block, int last)
     {
         if (last == 0)
         {
-            int level = Math.Clamp(((block[0] + 4) >> 3) + 128, 0, 255);
-            ulong eight = (ulong)level * 0x0101_0101_0101_0101;
+            int level = (block[0] + 4) >> 3;
+            ulong eight = (ulong)Math.Clamp(level + 128, 0, 255) * 0x0101_0101_0101_0101;
             for (int row = 0; row < 8; row++, samples += stride) Unsafe.WriteUnaligned(samples, eight);
-            return Fits(block[0]);
+            return level is >= -512 and < 512;
         }
         Lines a = new(block);
-        Vector256<int> beyond = a.Beyond16Bits();
+        Vector256<int> beyond = a.Beyond(16);
         a.Transform(ConstantBits - KeptBits);
-        beyond |= a.Beyond16Bits();
+        beyond |= a.Beyond(16);
         a.Transpose();
         a.Transform(ConstantBits + KeptBits + 3);
+        beyond |= a.Beyond(10);
         a.StoreColumns(samples, stride);
         return beyond == Vector256<int>.Zero;
     }
-
-    private static bool Fits(int value) => value is >= short.MinValue / 4 and <= short.MaxValue / 4;
 
     /// <summary>Eight vectors; each operation is done on all lanes.</summary>
     private struct Lines(int* block)
@@ -66,14 +68,14 @@ internal static unsafe class InverseDct
         private Vector256<int> r3 = Vector256.Load(block + 24), r4 = Vector256.Load(block + 32), r5 = Vector256.Load(block + 40);
         private Vector256<int> r6 = Vector256.Load(block + 48), r7 = Vector256.Load(block + 56);
 
-        /// <summary>Something else than zero where a number is outside of -32768 to 32767.</summary>
+        /// <summary>Something else than zero where a number does not fit so many bits.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public readonly Vector256<int> Beyond16Bits()
+        public readonly Vector256<int> Beyond(int bits)
         {
-            Vector256<int> half = Vector256.Create(1 << 15);
+            Vector256<int> half = Vector256.Create(1 << (bits - 1));
             Vector256<int> upper = (r0 + half) | (r1 + half) | (r2 + half) | (r3 + half);
             Vector256<int> all = upper | (r4 + half) | (r5 + half) | (r6 + half) | (r7 + half);
-            return all & Vector256.Create(~0xFFFF);
+            return all & Vector256.Create(-1 << bits);
         }
 
         /// <summary>One dimension: what was coefficient k becomes sample k, times 2^(13 - shift).</summary>

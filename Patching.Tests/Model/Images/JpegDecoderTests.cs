@@ -74,7 +74,7 @@ internal sealed class JpegDecoderTests
     }
 
     [Test]
-    public void NumbersThatDoNotFit16BitsAreLeftAlone()
+    public void WhatDecodersDisagreeAboutIsLeftAlone()
     {
         int left = 0;
         foreach (int quality in (ReadOnlySpan<int>)[5, 30, 60, 90, 100])
