@@ -102,7 +102,7 @@ internal sealed class CommandTests
         Assert.That(new FileInfo(world.Weights).Length, Is.InRange((image + text) * 4, (image + text) * 4 + 8192));
         Assert.That(outcome.Output, Does.Contain("16 px, patch 8, width 16, 1 layers, 1 heads").And.Contain("vocabulary 523"));
         int column = outcome.OutputLines[0].LastIndexOf(' ') + 1;
-        Assert.That(outcome.OutputLines, Has.All.Matches<string>(line => line[(column - 2)..column] == "  " && line[column] != ' '), "values below each other");
+        Assert.That(outcome.OutputLines, Has.All.Matches<string>(line => line![(column - 2)..column] == "  " && line[column] != ' '), "values below each other");
         foreach (TowerPrecision precision in Enum.GetValues<TowerPrecision>())
         {
             IReadOnlyList<MemoryRole> plan = MemoryPlan.Training(TinyWorld.Config, 4, 100, precision);
