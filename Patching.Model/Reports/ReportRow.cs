@@ -25,7 +25,19 @@ public sealed record ReportRow(
     private const long LargestFile = 256 << 20;
 
     /// <summary>What differs from row to row of one run, or only tells when it was done.</summary>
-    private static readonly HashSet<string> Measured = ["eval_dataset", "alpha", "top1", "correct", "count", "skipped", "misled", "epoch", "time"];
+    private static readonly HashSet<string> Measured = ["eval_dataset", "alpha", "top1", "top5", "mean_per_class", "ece", "correct", "count", "skipped", "misled", "epoch", "time"];
+
+    /// <summary>Share of images whose label is among the five likeliest classes; null where it was not recorded.</summary>
+    public double? Top5 { get; init; }
+
+    /// <summary>Mean over the classes of their accuracies; null where it was not recorded.</summary>
+    public double? MeanPerClass { get; init; }
+
+    /// <summary>Expected calibration error; null where it was not recorded.</summary>
+    public double? CalibrationError { get; init; }
+
+    /// <summary>Full path of the file with what was predicted of every image; null where nothing says it.</summary>
+    public string? Predictions { get; init; }
 
     /// <summary>The accuracy with its interval.</summary>
     public AccuracyInterval Accuracy => AccuracyInterval.Wilson(Correct, Count);
@@ -106,8 +118,14 @@ public sealed record ReportRow(
         if (count < 1 || correct < 0 || correct > count || !(Math.Abs(top1 - (double)correct / count.Value) <= 1e-6))
             throw new InputException(string.Create(CultureInfo.InvariantCulture, $"{source}: top1 {top1:R} is not {correct} correct of {count}"));
         string? trained = row.TryGetProperty("finetune", out JsonElement finetune) && finetune.ValueKind == JsonValueKind.Object ? Text(finetune, "train_dataset") : null;
-        string? log = Text(row, "training_log") is { } path ? Path.Combine(folder, path) : null;
-        return new(source, task, alpha, correct.Value, count.Value, Whole(row, "skipped") ?? 0, Whole(row, "misled"), trained, log, FieldsOf(row));
+        string? Beside(string name) => Text(row, name) is { } path ? Path.Combine(folder, path) : null;
+        return new(source, task, alpha, correct.Value, count.Value, Whole(row, "skipped") ?? 0, Whole(row, "misled"), trained, Beside("training_log"), FieldsOf(row))
+        {
+            Top5 = Number(row, "top5"),
+            MeanPerClass = Number(row, "mean_per_class"),
+            CalibrationError = Number(row, "ece"),
+            Predictions = Beside("predictions"),
+        };
     }
 
     private static Dictionary<string, string> FieldsOf(JsonElement row)

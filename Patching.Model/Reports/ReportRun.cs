@@ -26,7 +26,7 @@ public sealed record FrontierPoint(double Alpha, AccuracyInterval Supported, Acc
 public sealed class ReportRun
 {
     /// <summary>Recorded per task, not per run.</summary>
-    private static readonly string[] OfTask = ["head_key", "manifest"];
+    private static readonly string[] OfTask = ["head_key", "manifest", "predictions"];
 
     /// <summary>Groups rows.</summary>
     /// <param name="rows">Rows of one run with alphas, in the order in which they were measured; of two of the same task and alpha the later one counts.</param>

@@ -6,9 +6,13 @@ namespace Patching.Model.Reports;
 /// <summary>One run on the page: its slider, the numbers at an alpha, plots, the table of all alphas, how it was trained, and settings.</summary>
 internal sealed class RunSection
 {
+    private static readonly (string Name, Func<ReportRow, double?> Of)[] AllMetrics =
+        [("top-5", row => row.Top5), ("mean per class", row => row.MeanPerClass), ("calibration error", row => row.CalibrationError)];
+
     private readonly ReportRun run;
     private readonly int number;
     private readonly int first;
+    private readonly (string Name, Func<ReportRow, double?> Of)[] metrics;
     private readonly List<Html> figures = [];
     private readonly List<IReadOnlyList<double[]?>> marks = [];
 
@@ -19,6 +23,7 @@ internal sealed class RunSection
     {
         this.run = run;
         this.number = number;
+        metrics = [.. AllMetrics.Where(metric => run.Tasks.Any(task => task.Rows.Values.Any(row => metric.Of(row) is not null)))];
         first = Math.Max(0, run.Alphas.ToList().IndexOf(run.FirstShown()));
         foreach (bool heldOut in (bool[])[false, true])
         {
@@ -36,7 +41,7 @@ internal sealed class RunSection
 
     /// <summary>The texts of the cells that the slider moves, in the order in which <see cref="Write"/> numbers them.</summary>
     public IEnumerable<string> CellsAt(double alpha) =>
-        [.. run.Tasks.SelectMany(task => (string[])[.. Cells(task.At(alpha), task.At(0)), ReportText.Counts(task.Rows.GetValueOrDefault(alpha))]),
+        [.. run.Tasks.SelectMany(task => TaskCells(task, alpha)),
             .. run.Means.SelectMany(heldOut => Cells(run.SupportedMean(alpha, heldOut), run.SupportedMean(0, heldOut)))];
 
     /// <summary>The section.</summary>
@@ -57,6 +62,13 @@ internal sealed class RunSection
 
         """);
 
+    private string[] TaskCells(ReportTask task, double alpha)
+    {
+        ReportRow? row = task.Rows.GetValueOrDefault(alpha);
+        string Share(Func<ReportRow, double?> of) => row is not null && of(row) is { } share ? $"{ReportText.Percent(share)} %" : "";
+        return [.. Cells(row?.Accuracy, task.At(0)), ReportText.Counts(row), .. metrics.Select(metric => Share(metric.Of))];
+    }
+
     private static string[] Cells(AccuracyInterval? score, AccuracyInterval? before) =>
         [ReportText.Accuracy(score), ReportText.Range(score), ReportText.Change(score, before), ReportText.ChangeRange(score, before)];
 
@@ -74,12 +86,12 @@ internal sealed class RunSection
         int next = 0;
         Html Cell() => Html.Of($"<span data-cell=\"{number}-{next}\">{cells[next++]}</span>");
         Html Row(string name, string role, bool counted) => Html.Of($"""
-            <tr><th scope="row" class="name">{name}<small>{role}</small></th><td>{Cell()}<small>{Cell()}</small></td><td class="change">{Cell()}<small>{Cell()}</small></td><td>{(counted ? Cell() : default)}</td></tr>
+            <tr><th scope="row" class="name">{name}<small>{role}</small></th><td>{Cell()}<small>{Cell()}</small></td><td class="change">{Cell()}<small>{Cell()}</small></td><td>{(counted ? Cell() : default)}</td>{metrics.Select(_ => Html.Of($"<td>{(counted ? Cell() : default)}</td>"))}</tr>
 
             """);
         Html[] rows = [.. run.Tasks.Select(task => Row(task.Name, task.Role, counted: true)), .. run.Means.Select(heldOut => Row(ReportText.MeanName(heldOut), "", counted: false))];
         return Table($"{run.Name}: numbers at the alpha of the slider", Html.Of(
-            $"<table class=\"now\"><thead><tr><th scope=\"col\">data set</th><th scope=\"col\">accuracy</th><th scope=\"col\">change from alpha 0, points</th><th scope=\"col\">correct</th></tr></thead><tbody>{rows}</tbody></table>"));
+            $"<table class=\"now\"><thead><tr><th scope=\"col\">data set</th><th scope=\"col\">accuracy</th><th scope=\"col\">change from alpha 0, points</th><th scope=\"col\">correct</th>{metrics.Select(metric => Html.Of($"<th scope=\"col\">{metric.Name}</th>"))}</tr></thead><tbody>{rows}</tbody></table>"));
     }
 
     private Html AllAlphas()

@@ -9,7 +9,7 @@ public static class TableReport
     /// <summary>A line per result, with its 95 % interval (RFC 4180; shares of 1, a line feed after every line).</summary>
     public static string Csv(PatchReport report)
     {
-        StringBuilder text = new("run,task,role,alpha,coefficients,correct,count,accuracy,low,high,skipped,misled\n");
+        StringBuilder text = new("run,task,role,alpha,coefficients,correct,count,accuracy,low,high,top5,mean_per_class,ece,skipped,misled\n");
         foreach (ReportRun run in report.Runs)
         {
             foreach (ReportTask task in run.Tasks)
@@ -37,7 +37,7 @@ public static class TableReport
     {
         AccuracyInterval score = row.Accuracy;
         text.Append(CultureInfo.InvariantCulture, $"{Quoted(run)},{Quoted(row.Task)},{Quoted(role)},{row.Alpha:R},{Quoted(coefficients)},{row.Correct},{row.Count},")
-            .Append(CultureInfo.InvariantCulture, $"{score.Value:0.000000},{score.Low:0.000000},{score.High:0.000000},{row.Skipped},{row.Misled}\n");
+            .Append(CultureInfo.InvariantCulture, $"{score.Value:0.000000},{score.Low:0.000000},{score.High:0.000000},{row.Top5:0.000000},{row.MeanPerClass:0.000000},{row.CalibrationError:0.000000},{row.Skipped},{row.Misled}\n");
     }
 
     private static IEnumerable<string[]> RunTable(ReportRun run)

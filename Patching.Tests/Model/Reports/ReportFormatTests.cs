@@ -14,12 +14,12 @@ internal sealed partial class ReportFormatTests
     public void CsvHoldsEveryNumberAndQuotesWhatItMust()
     {
         string csv = TableReport.Csv(ResultLines.Report(
-            ResultLines.Line("MNIST", 0.5, 1, 4, ("skipped", 2), ("misled", 1), ("exp_name", "a, \"b\"")), ResultLines.Line("MNIST", null, 3, 4, ("finetune", null), ("coefficients", (double[])[0.5, 0.25]))));
+            ResultLines.Line("MNIST", 0.5, 1, 4, ("skipped", 2), ("misled", 1), ("top5", 1), ("mean_per_class", 0.5), ("ece", 0.125), ("exp_name", "a, \"b\"")), ResultLines.Line("MNIST", null, 3, 4, ("finetune", null), ("coefficients", (double[])[0.5, 0.25]))));
         AccuracyInterval first = AccuracyInterval.Wilson(1, 4), second = AccuracyInterval.Wilson(3, 4);
         Assert.That(csv, Is.EqualTo(FormattableString.Invariant($""""
-            run,task,role,alpha,coefficients,correct,count,accuracy,low,high,skipped,misled
-            "a, ""b""",MNIST,patched,0.5,,1,4,0.250000,{first.Low:0.000000},{first.High:0.000000},2,1
-            models/base,MNIST,,,"[0.5,0.25]",3,4,0.750000,{second.Low:0.000000},{second.High:0.000000},0,
+            run,task,role,alpha,coefficients,correct,count,accuracy,low,high,top5,mean_per_class,ece,skipped,misled
+            "a, ""b""",MNIST,patched,0.5,,1,4,0.250000,{first.Low:0.000000},{first.High:0.000000},1.000000,0.500000,0.125000,2,1
+            models/base,MNIST,,,"[0.5,0.25]",3,4,0.750000,{second.Low:0.000000},{second.High:0.000000},,,,0,
 
             """")));
     }
