@@ -125,7 +125,7 @@ public sealed class ModelMerge : IDisposable
         ReadAhead ahead = new(ParameterTable.All(like.Config), make);
         try
         {
-            CheckpointWriter.Save(
+            CheckpointWriter.SaveSupplied(
                 output.Folder, like.Config, like.Preprocess, ahead.Next, naming: null, output.Type, metadata, like.TokenizerDirectory, output.Overwrite, like.Counters, lateMetadata);
         }
         finally

@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using Patching.Model.Clip;
-using Patching.Model.Merging;
 using Patching.Model.Weights;
 
 namespace Patching.Model.PatchFiles;

@@ -32,8 +32,8 @@ public static class ModelInterpolation
         ModelComparison.RequireSame(zero, one);
         PatchSettings.CheckFolder("--save", directory);
         foreach (double alpha in alphas) CheckpointWriter.RequireReplaceable(Path.Combine(directory, PatchedModels.DirectoryName(alpha)), overwrite);
-        // Each hash reads a whole file, and is not needed before the first model is complete.
-        Task<string> hashOfZero = Task.Run(() => zero.Sha256), hashOfOne = Task.Run(() => one.Sha256);
+        // Each hash reads a whole file, and is not needed before the first model is complete. On threads of their own they leave those of the pool to the blending.
+        Task<string> hashOfZero = Alone(() => zero.Sha256), hashOfOne = Alone(() => one.Sha256);
         using Blender blender = new(device, ParameterTable.All(zero.Config).Max(spec => spec.Length));
         List<string> written = [];
         foreach (double alpha in alphas)
@@ -56,6 +56,8 @@ public static class ModelInterpolation
         }
         return written;
     }
+
+    private static Task<string> Alone(Func<string> work) => Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     /// <summary>Blends parameter by parameter: on the processor where they lie, on other devices in buffers as long as the longest parameter.</summary>
     private sealed class Blender : IDisposable

@@ -47,9 +47,9 @@ public static class CheckpointWriter
         CheckpointNaming? naming = null, SafetensorsType type = SafetensorsType.F32,
         IReadOnlyDictionary<string, string>? metadata = null, string? tokenizerDirectory = null, bool overwrite = false,
         IReadOnlyDictionary<string, long>? counters = null) =>
-        Save(directory, config, preprocess, Buffered(config, source), naming, type, metadata, tokenizerDirectory, overwrite, counters);
+        SaveSupplied(directory, config, preprocess, Buffered(config, source), naming, type, metadata, tokenizerDirectory, overwrite, counters);
 
-    /// <summary>The same for parameters that lie in memory already, and with texts that become known only while these are written.</summary>
+    /// <summary><see cref="Save"/> for parameters that lie in memory already, and with texts that become known only while these are written.</summary>
     /// <param name="directory">As above; so are the others.</param>
     /// <param name="config">The architecture.</param>
     /// <param name="preprocess">What the image tower expects of its images.</param>
@@ -61,7 +61,7 @@ public static class CheckpointWriter
     /// <param name="overwrite">Whether an existing checkpoint may be replaced.</param>
     /// <param name="counters">A ResNet's integer buffers.</param>
     /// <param name="lateMetadata">Asked for when all parameters are written: what takes the place of <paramref name="metadata"/>, in as many bytes.</param>
-    internal static void Save(
+    internal static void SaveSupplied(
         string directory, ClipConfig config, PreprocessConfig preprocess, ParameterSupply supply, CheckpointNaming? naming, SafetensorsType type,
         IReadOnlyDictionary<string, string>? metadata, string? tokenizerDirectory, bool overwrite, IReadOnlyDictionary<string, long>? counters,
         Func<IReadOnlyDictionary<string, string>>? lateMetadata = null)

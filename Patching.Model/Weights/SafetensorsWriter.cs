@@ -187,7 +187,8 @@ public sealed class SafetensorsWriter : IDisposable
         _position += bytes.Length;
         if (_position - _flushedAt < FlushInterval || !_flush.IsCompletedSuccessfully) return;
         _flushedAt = _position;
-        _flush = Task.Run(() => RandomAccess.FlushToDisk(_handle));
+        // It waits for the disk, not for the processor.
+        _flush = Task.Factory.StartNew(() => RandomAccess.FlushToDisk(_handle), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
     }
 
     private void SkipFull()
