@@ -16,11 +16,17 @@ internal static class DataDownloadCommand
         Arity = ArgumentArity.OneOrMore
     };
 
+    private static readonly Option<int> Patience = new("--timeout")
+    {
+        Description = "Seconds of silence after which a connection is given up and the download continues with another.",
+        DefaultValueFactory = _ => 60,
+    };
+
     public static Command Create()
     {
         Command download = new("download", "Fetches data sets that anybody may fetch; what was interrupted continues.")
         {
-            Wanted, CommonOptions.DataLocation, ModelsCommand.Mirror,
+            Wanted, CommonOptions.DataLocation, ModelsCommand.Mirror, Patience,
         };
         download.SetAction((parsed, cancellation) => Run(parsed, cancellation));
         return download;
@@ -33,7 +39,9 @@ internal static class DataDownloadCommand
         string location = DatasetCatalog.WithHome(parsed.GetRequiredValue(CommonOptions.DataLocation));
         Uri? mirror = parsed.GetValue(ModelsCommand.Mirror);
         using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
-        using Downloader downloader = new();
+        int patience = parsed.GetValue(Patience);
+        if (patience is < 1 or > 3600) throw new InputException($"--timeout {patience}: must be between 1 and 3600 seconds");
+        using Downloader downloader = new(new DownloadOptions { IdleTimeout = TimeSpan.FromSeconds(patience) });
         foreach (NamedDataset set in sets)
         {
             foreach (DatasetFile file in set.Downloads)

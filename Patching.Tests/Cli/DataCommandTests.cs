@@ -132,6 +132,26 @@ internal sealed class DataCommandTests
     }
 
     [Test]
+    public void DownloadSurvivesSilenceAndLies()
+    {
+        byte[] archive = [.. Enumerable.Range(0, 200_000).Select(i => (byte)(i * 7))];
+        const string tag = "ETag: \"v1\"\r\n";
+        using ScriptedServer server = new((i, request) => i switch
+        {
+            0 => Scripted.File(request, archive).Cut(30_000, stall: true),
+            // The rest of a file of another length.
+            1 => new Scripted("206 Partial Content", $"{tag}Content-Length: 10\r\nContent-Range: bytes 30000-30009/30010\r\n", archive[..10]),
+            _ => Scripted.File(request, archive),
+        });
+        Outcome outcome = TinyWorld.Do(
+            "data", "download", "ImageNetV2", "--data-location", Location, "--mirror", server.Address("/").AbsoluteUri, "--timeout", "1");
+        string target = Path.Combine(Location, "imagenetv2-matched-frequency.tar.gz");
+        Assert.That(server.Seen.Select(request => request.From), Is.EqualTo(new long?[] { null, 30_000, null }));
+        Assert.That(outcome.Output, Is.EqualTo($"{target}: fetched, no hash is published for it\n"), outcome.Error);
+        Assert.That(File.ReadAllBytes(target), Is.EqualTo(archive));
+    }
+
+    [Test]
     public void EveryFileOfADataSetIsFetchedToItsPlace()
     {
         List<string> asked = [];
@@ -155,6 +175,7 @@ internal sealed class DataCommandTests
     [TestCase(2, "is a path", "data", "download", "folder:{root}")]
     [TestCase(2, "--offline", "data", "download", "MNIST", "--offline")]
     [TestCase(2, "--mirror", "data", "download", "MNIST", "--mirror", "ftp://x")]
+    [TestCase(2, "--timeout 0", "data", "download", "MNIST", "--timeout", "0")]
     [TestCase(2, "is there already", "data", "manifest", "folder:{root}/colours", "--out", "{root}/model/config.json")]
     [TestCase(2, "--split", "data", "manifest", "folder:{root}/colours", "--out", "{root}/x", "--split", "val")]
     [TestCase(2, "no such file", "evaluate", "--model", "{root}/model", "--eval-datasets", "manifest:{root}/nothing")]
