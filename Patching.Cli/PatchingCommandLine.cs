@@ -60,6 +60,7 @@ internal static class PatchingCommandLine
             DataCommand.Create(),
             ConvertCommand.Create(),
             VerifyCommand.Create(),
+            ReportCommand.Create(),
             SelftestCommand.Create(),
         };
         foreach (Command command in PatchFileCommands.Create()) root.Subcommands.Add(command);

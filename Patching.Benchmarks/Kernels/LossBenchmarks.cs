@@ -5,11 +5,11 @@ namespace Patching.Benchmarks.Kernels;
 
 /// <summary>
 /// What follows the image tower: normalised features (their width taken as that of the shape), smoothed cross-entropy with its gradient,
-/// arg max.
+/// prediction with rank and confidence.
 /// </summary>
 public class LossBenchmarks : StreamBenchmarks
 {
-    private Tensor logits, output, gradient, loss, inverse, labels, indices;
+    private Tensor logits, output, gradient, loss, inverse, labels, predicted, ranks;
 
     public static IEnumerable<StreamShape> Shapes =>
     [
@@ -27,7 +27,8 @@ public class LossBenchmarks : StreamBenchmarks
         logits = layout.Take("logits", rows, columns);
         (output, gradient) = (layout.Take("y", rows, columns), layout.Take("dy", rows, columns));
         (loss, inverse) = (layout.Take("loss", rows), layout.Take("inverse", rows));
-        (labels, indices) = (layout.Take("labels", ElementType.Int32, rows), layout.Take("indices", ElementType.Int32, rows));
+        labels = layout.Take("labels", ElementType.Int32, rows);
+        (predicted, ranks) = (layout.Take("predicted", ElementType.Int32, rows), layout.Take("ranks", ElementType.Int32, rows));
     }
 
     protected override void Fill()
@@ -51,5 +52,5 @@ public class LossBenchmarks : StreamBenchmarks
 
     [Benchmark]
     [BytesPerElement(4)]
-    public void LargestLogit() => ArgMax.Forward(Device, indices, logits);
+    public void Predict() => Prediction.Forward(Device, predicted, ranks, loss, logits, labels);
 }

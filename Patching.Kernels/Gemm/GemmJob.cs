@@ -3,14 +3,16 @@ namespace Patching.Kernels;
 /// <summary>One product on the host: packs, hands out blocks of work, runs the tiles. Made per launch, used once.</summary>
 internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPlan plan, GemmPanels a, GemmPanels b, GemmOutput output)
 {
-    // A tile of 14 x 32 sums in the first half, the addresses asked for ahead in the second.
+    // A tile of 14 x 32 or 9 x 48 sums in the first half, the addresses asked for ahead in the second.
     private const int TileBufferBytes = 4096;
 
     // Floats of B that stay in a core's own cache while the tiles of a row block pass over them.
     private const long CachedFloats = 192 << 10;
 
     private readonly GemmPanels kept = plan.KeepsColumns ? b : a, shared = plan.KeepsColumns ? a : b;
-    private readonly long[] nextGroup = new long[plan.DividedBlocks];
+    // Of every divided block: how many of its units (a group of one part) are handed out, and how many parts of each group are computed.
+    private readonly long[] nextUnit = new long[plan.DividedBlocks];
+    private readonly int[] partsDone = new int[plan.DividedBlocks * plan.Groups];
     private float* strip;
     private long firstStripK;
     private long nextBlock;
@@ -66,29 +68,39 @@ internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPla
     private void Multiply(int firstPart, int endPart)
     {
         nextBlock = 0;
-        Array.Clear(nextGroup);
+        Array.Clear(nextUnit);
+        Array.Clear(partsDone);
         threads.Run(member =>
         {
             Workspace workspace = new(threads, member, plan);
             // Which thread computes a block or a group is left to chance, what it computes is not.
             for (long block; (block = Interlocked.Increment(ref nextBlock) - 1) < plan.WholeBlocks;)
-                MultiplyBlock(block, 0, plan.SharedPanels, firstPart, endPart, ref workspace);
-            // A thread begins with a divided block of its own, which it packs once, and then helps with the others'.
-            for (int i = 0; i < nextGroup.Length; i++)
             {
-                int divided = (member + i) % nextGroup.Length;
-                for (long group; (group = Interlocked.Increment(ref nextGroup[divided]) - 1) < plan.Groups;)
-                {
-                    long first = plan.GroupStart(group), end = plan.GroupStart(group + 1);
-                    MultiplyBlock(plan.WholeBlocks + divided, first, end, firstPart, endPart, ref workspace);
-                }
+                for (int part = firstPart; part < endPart; part++) MultiplyBlock(block, 0, plan.SharedPanels, part, ref workspace);
             }
+            // A thread begins with a divided block of its own and then helps with the others'.
+            for (int i = 0; i < plan.DividedBlocks; i++)
+                MultiplyDivided((member + i) % plan.DividedBlocks, firstPart, endPart, ref workspace);
         });
     }
 
-    private void MultiplyBlock(long block, long firstShared, long endShared, int firstPart, int endPart, ref Workspace workspace)
+    /// <summary>
+    /// Units are handed out part by part, so that a thread packs its block once a part and not once a group. The sums of a group over
+    /// one part are added to those over the part before, which another thread may still be computing: then this one waits.
+    /// </summary>
+    private void MultiplyDivided(int divided, int firstPart, int endPart, ref Workspace workspace)
     {
-        for (int part = firstPart; part < endPart; part++) MultiplyBlock(block, firstShared, endShared, part, ref workspace);
+        long units = (endPart - firstPart) * plan.Groups;
+        for (long unit; (unit = Interlocked.Increment(ref nextUnit[divided]) - 1) < units;)
+        {
+            int earlier = (int)(unit / plan.Groups);
+            long group = unit % plan.Groups;
+            ref int done = ref partsDone[divided * plan.Groups + group];
+            for (SpinWait wait = default; Volatile.Read(ref done) < earlier;) wait.SpinOnce();
+            long block = plan.WholeBlocks + divided;
+            MultiplyBlock(block, plan.GroupStart(group), plan.GroupStart(group + 1), firstPart + earlier, ref workspace);
+            Volatile.Write(ref done, earlier + 1);
+        }
     }
 
     private void MultiplyBlock(long block, long firstShared, long endShared, int part, ref Workspace workspace)
@@ -142,7 +154,7 @@ internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPla
                     requests.Count = output.Lines(requests.Lines, next.Row, next.EndRow, next.Column, tile.Columns, part == plan.Parts - 1);
                 }
                 AskForPanel(ref requests, range, alongRows, outer + 1, outers, inner, inners, k);
-                tile.Multiply((int)(place.EndRow - place.Row), k, place.A, place.B, workspace.Tile, &requests);
+                tile.Multiply((int)(place.EndRow - place.Row), Columns(place), k, place.A, place.B, workspace.Tile, &requests);
                 Write(place, part, workspace.Tile);
                 place = next;
             }
@@ -160,7 +172,7 @@ internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPla
         TilePlace place = ofA ? Place(range, panel, 0, k) : Place(range, 0, panel, k);
         long bytes = sizeof(float) * (ofA ? place.EndRow - place.Row : tile.Columns);
         requests.Stream = (byte*)(ofA ? place.A : place.B) + bytes * k * share / shares;
-        requests.StreamStep = (bytes + shares - 1) / shares;
+        requests.StreamStep = 2 * (bytes + shares - 1) / shares;
     }
 
     private TilePlace Place(in TileRange range, int rowPanel, int columnPanel, int k)
@@ -174,11 +186,12 @@ internal sealed unsafe class GemmJob(HostThreads threads, GemmTile tile, GemmPla
             range.B + (long)columnPanel * tile.Columns * k);
     }
 
+    private int Columns(in TilePlace place) => (int)Math.Min(tile.Columns, plan.N - place.Column);
+
     private void Write(in TilePlace place, int part, float* sums)
     {
-        int columns = (int)Math.Min(tile.Columns, plan.N - place.Column);
         bool add = output.Accumulate || part > 0, last = part == plan.Parts - 1;
-        output.Write(sums, tile.Columns, place.Row, (int)(place.EndRow - place.Row), place.Column, columns, add, last);
+        output.Write(sums, tile.Columns, place.Row, (int)(place.EndRow - place.Row), place.Column, Columns(place), add, last);
     }
 
     private float* SharedPanel(int part, long panel) =>

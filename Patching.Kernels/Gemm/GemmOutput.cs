@@ -10,7 +10,7 @@ namespace Patching.Kernels;
 /// </summary>
 internal unsafe struct GemmOutput
 {
-    /// <summary>Two lines per row of each of four matrices.</summary>
+    /// <summary>Two lines per row of each of four matrices, or three of each of nine rows.</summary>
     public const int MostLines = 14 * 2 * 4;
 
     private const int FloatsPerLine = 16;

@@ -4,7 +4,7 @@ namespace Patching.Kernels;
 /// How a product of M x N sums of length K is cut up. Tiles of registers make up panels, panels make up blocks:
 /// <list type="bullet">
 /// <item>K is cut into equal parts of at most <see cref="MaxDepth"/>: a panel of one operand and a block of the other of that length share
-/// a second-level cache of 1 MiB.</item>
+/// a second-level cache.</item>
 /// <item>Rows are cut into tiles whose heights differ by at most one, so that no tile is mostly empty.</item>
 /// <item>One operand is <em>kept</em>: a thread packs a block of up to <see cref="MostLanesPerBlock"/> of its lanes into its own cache and
 /// keeps it while all of the other streams past. The other is <em>shared</em>: packed by all threads together into a strip of several parts
@@ -19,15 +19,17 @@ namespace Patching.Kernels;
 internal readonly record struct GemmPlan
 {
     private const int MaxDepth = 1024;
-    private const int MostLanesPerBlock = 128;
     private const long StripBytes = 16 << 20;
 
-    // With no more blocks than threads every thread packs them all anyway.
+    // Units of work for each thread: enough that the last ones end at nearly the same time.
     private const int GroupsPerThread = 4;
 
     // Whoever helps with another thread's block packs it again: worth the work of this many lanes of the shared operand or more.
     private const int FewestLanesPerGroup = 128;
     private const int MostGroups = 12;
+
+    /// <summary>Most lanes of a block: at the greatest depth it then takes half of the second-level cache.</summary>
+    internal static readonly int MostLanesPerBlock = (int)Math.Clamp(HostProcessor.SecondLevelBytes / (2 * MaxDepth * sizeof(float)), 64, 256);
 
     private readonly int tileColumns;
 
@@ -47,8 +49,7 @@ internal readonly record struct GemmPlan
         ColumnPanels = Ceiling(n, tile.Columns);
         KeepsColumns = n > m && !columnsPacked;
         PartsPerStrip = (int)Math.Clamp(StripBytes / (SharedLanes * Depth * sizeof(float)), 1, Parts);
-        int panelWidth = KeepsColumns ? tile.Columns : tile.MaxRows;
-        Blocks = Ceiling(KeptPanels, MostLanesPerBlock / panelWidth);
+        Blocks = Ceiling(KeptPanels, PanelsPerBlock(KeepsColumns ? tile.Columns : tile.MaxRows, threads));
         WholeBlocks = threads == 1 ? Blocks : Math.Max(Blocks - threads, 0);
         long groups = Blocks > threads
             ? Math.Min(SharedLanes / FewestLanesPerGroup, MostGroups)
@@ -139,6 +140,16 @@ internal readonly record struct GemmPlan
 
     /// <summary>First shared panel of group <paramref name="group"/>.</summary>
     public long GroupStart(long group) => SharedPanels * group / Groups;
+
+    /// <summary>
+    /// As many as the cache allows; where the shared operand is too narrow to be divided but small enough to be read often, so few that
+    /// all threads finish together.
+    /// </summary>
+    private long PanelsPerBlock(int width, int threads)
+    {
+        long most = MostLanesPerBlock / width;
+        return SharedLanes < 2 * FewestLanesPerGroup ? Math.Clamp(KeptPanels / ((long)threads * GroupsPerThread), 1, most) : most;
+    }
 
     private static long Ceiling(long a, long b) => (a + b - 1) / b;
 }

@@ -5,43 +5,52 @@ namespace Patching.Kernels;
 
 /// <summary>
 /// The innermost block of a product: <see cref="MaxRows"/> x <see cref="Columns"/> sums that stay in vector registers while the common
-/// index runs. Two vectors wide and as high as the register file allows: of 32 registers 28 hold sums, two a row of B and one an element of
-/// A, so every number loaded is used 28 / 16 times. The kernels are written once (<c>GemmTile.Kernels.cs</c>) and compiled per vector width
-/// and number of rows.
+/// index runs. Two or three vectors wide and as high as the register file allows: of 32 registers 27 or 28 hold sums, the others a row of B
+/// and an element of A, so every number loaded is used about twice. The kernels are written once (<c>GemmTile.Kernels.cs</c>) and compiled
+/// per vector width, rows and vectors.
 /// </summary>
 internal sealed unsafe partial class GemmTile
 {
     /// <summary>Columns of the widest tile; a multiple of the columns of all others.</summary>
-    public const int WidestColumns = 32;
+    public const int WidestColumns = 96;
 
-    private const int TallestRows = 14;
+    /// <summary>Sixteen lanes, 32 registers, 14 x 32: reads the least of B, which comes from afar.</summary>
+    public static readonly GemmTile Bits512 = Create<Lanes16, Vector512<float>, Number2>(14);
 
-    /// <summary>Sixteen lanes, 32 registers.</summary>
-    public static readonly GemmTile Bits512 = Create<Lanes16, Vector512<float>>(14);
+    /// <summary>
+    /// Sixteen lanes, 32 registers, 9 x 48: a tenth fewer instructions per multiplication, where those are scarce. An Intel core starts six
+    /// a cycle, three for each of two threads that share it.
+    /// </summary>
+    public static readonly GemmTile Bits512Wide = Create<Lanes16, Vector512<float>, Number3>(9);
 
     /// <summary>Eight lanes, 16 registers.</summary>
-    public static readonly GemmTile Bits256 = Create<Lanes8, Vector256<float>>(6);
+    public static readonly GemmTile Bits256 = Create<Lanes8, Vector256<float>, Number2>(6);
 
     /// <summary>Four lanes, 16 registers: x86 without AVX2.</summary>
-    public static readonly GemmTile Bits128 = Create<Lanes4, Vector128<float>>(6);
+    public static readonly GemmTile Bits128 = Create<Lanes4, Vector128<float>, Number2>(6);
 
     /// <summary>Four lanes, 32 registers: Arm.</summary>
-    public static readonly GemmTile Bits128Tall = Create<Lanes4, Vector128<float>>(12);
+    public static readonly GemmTile Bits128Tall = Create<Lanes4, Vector128<float>, Number2>(12);
 
     /// <summary>The tile for this processor.</summary>
     public static readonly GemmTile Best =
-        Vector512.IsHardwareAccelerated ? Bits512 : Vector256.IsHardwareAccelerated ? Bits256 : AdvSimd.IsSupported ? Bits128Tall : Bits128;
+        Vector512.IsHardwareAccelerated ? HostProcessor.IsIntel ? Bits512Wide : Bits512
+        : Vector256.IsHardwareAccelerated ? Bits256
+        : AdvSimd.IsSupported ? Bits128Tall
+        : Bits128;
 
-    private readonly delegate*<long, float*, float*, float*, TileRequests*, void>[] multiply;
+    private readonly delegate*<long, float*, float*, float*, TileRequests*, void>[][] multiply;
     private readonly delegate*<long, float*, float*, long, float*, long, void>[] dot;
 
     private GemmTile(
         int lanes,
+        int vectors,
         int maxRows,
-        delegate*<long, float*, float*, float*, TileRequests*, void>[] multiply,
+        delegate*<long, float*, float*, float*, TileRequests*, void>[][] multiply,
         delegate*<long, float*, float*, long, float*, long, void>[] dot)
     {
         Lanes = lanes;
+        Columns = vectors * lanes;
         MaxRows = maxRows;
         this.multiply = multiply;
         this.dot = dot;
@@ -53,20 +62,22 @@ internal sealed unsafe partial class GemmTile
     /// <summary>Most rows of a tile.</summary>
     public int MaxRows { get; }
 
-    /// <summary>Columns of a tile: two vectors.</summary>
-    public int Columns => 2 * Lanes;
+    /// <summary>Columns of a tile: two or three vectors.</summary>
+    public int Columns { get; }
 
     /// <summary>
-    /// Writes the product of two panels: <c>tile[r, c] = sum over k of a[k, r] b[k, c]</c>, row length <see cref="Columns"/>.
+    /// Writes the product of two panels: <c>tile[r, c] = sum over k of a[k, r] b[k, c]</c>, row length <see cref="Columns"/>. Whole vectors
+    /// without a wanted column are left as they are.
     /// </summary>
     /// <param name="rows">1 to <see cref="MaxRows"/>; also the row length of <paramref name="a"/>.</param>
+    /// <param name="columns">Columns wanted, 1 to <see cref="Columns"/>.</param>
     /// <param name="k">Length of the sums, at least 1.</param>
     /// <param name="a">[k, rows].</param>
     /// <param name="b">[k, <see cref="Columns"/>].</param>
     /// <param name="tile">[rows, <see cref="Columns"/>].</param>
     /// <param name="requests">What to ask memory for meanwhile.</param>
-    public void Multiply(int rows, long k, float* a, float* b, float* tile, TileRequests* requests) =>
-        multiply[rows](k, a, b, tile, requests);
+    public void Multiply(int rows, int columns, long k, float* a, float* b, float* tile, TileRequests* requests) =>
+        multiply[(columns - 1) / Lanes][rows](k, a, b, tile, requests);
 
     /// <summary>
     /// Writes <c>tile[r, c] = sum over k of x[r, k] w[c, k]</c> straight from row-major matrices, vectors running along k. Nothing is

@@ -15,6 +15,6 @@ internal unsafe struct TileRequests
     /// <summary>Memory that later tiles will read, wanted in the second-level cache; an address must be given even if nothing is wanted.</summary>
     public byte* Stream;
 
-    /// <summary>Bytes of it per turn of the loop, 0 if nothing is wanted.</summary>
+    /// <summary>Bytes of it per turn of the loop, two steps of the sum, 0 if nothing is wanted.</summary>
     public long StreamStep;
 }

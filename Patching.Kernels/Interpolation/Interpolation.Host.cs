@@ -1,11 +1,12 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace Patching.Kernels;
 
 /// <content>
 /// The host implementation: bound by memory, so large results that are not also an input bypass the caches (non-temporal stores), which
-/// saves reading the destination before it is overwritten. The .NET compiler never contracts a multiplication and an addition, so the
+/// saves reading the destination before it is overwritten, and go out as whole cache lines, which takes fewer buffers than two halves. The .NET compiler never contracts a multiplication and an addition, so the
 /// rounding is the stated one.
 /// </content>
 public static partial class Interpolation
@@ -40,7 +41,7 @@ public static partial class Interpolation
         }, 64);
     }
 
-    private static unsafe bool Streams(float* y, long count) => count >= StreamingCount && (nuint)y % (nuint)sizeof(Vector<float>) == 0;
+    private static unsafe bool Streams(float* y, long count) => count >= StreamingCount && (nuint)y % (nuint)sizeof(Vector512<float>) == 0;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static unsafe void StoreRange(float* y, float* theta0, float* theta1, long count, float weight0, float weight1)
@@ -56,10 +57,10 @@ public static partial class Interpolation
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static unsafe void StreamRange(float* y, float* theta0, float* theta1, long count, float weight0, float weight1)
     {
-        Vector<float> w0 = Vector.Create(weight0), w1 = Vector.Create(weight1);
+        Vector512<float> w0 = Vector512.Create(weight0), w1 = Vector512.Create(weight1);
         long i = 0;
-        for (; i + Vector<float>.Count <= count; i += Vector<float>.Count)
-            (w0 * Vector.Load(theta0 + i) + w1 * Vector.Load(theta1 + i)).StoreAlignedNonTemporal(y + i);
+        for (; i + Vector512<float>.Count <= count; i += Vector512<float>.Count)
+            (w0 * Vector512.Load(theta0 + i) + w1 * Vector512.Load(theta1 + i)).StoreAlignedNonTemporal(y + i);
         StoreRange(y + i, theta0 + i, theta1 + i, count - i, weight0, weight1);
         // Non-temporal stores become visible to other threads in order only after a fence.
         Thread.MemoryBarrier();
@@ -69,7 +70,8 @@ public static partial class Interpolation
     private static unsafe void StreamCopy(float* y, float* source, long count)
     {
         long i = 0;
-        for (; i + Vector<float>.Count <= count; i += Vector<float>.Count) Vector.Load(source + i).StoreAlignedNonTemporal(y + i);
+        for (; i + Vector512<float>.Count <= count; i += Vector512<float>.Count)
+            Vector512.Load(source + i).StoreAlignedNonTemporal(y + i);
         for (; i < count; i++) y[i] = source[i];
         Thread.MemoryBarrier();
     }

@@ -60,7 +60,7 @@ public static partial class CrossEntropy
 
     /// <summary>Sum of exp(z - largest), whose terms go to <paramref name="terms"/> where that exists, and sum of largest - z.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static unsafe (float Sum, float Below) Exponentials(float* terms, float* logits, int classes, float largest)
+    internal static unsafe (float Sum, float Below) Exponentials(float* terms, float* logits, int classes, float largest)
     {
         Vector<float> top = Vector.Create(largest), sums = default, belows = default;
         int k = 0;

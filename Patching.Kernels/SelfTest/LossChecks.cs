@@ -2,7 +2,7 @@ using static Patching.Kernels.Precision;
 
 namespace Patching.Kernels;
 
-/// <summary>Self-test of <see cref="L2Normalize"/>, <see cref="CrossEntropy"/> and <see cref="ArgMax"/>.</summary>
+/// <summary>Self-test of <see cref="L2Normalize"/>, <see cref="CrossEntropy"/> and <see cref="Prediction"/>.</summary>
 internal static class LossChecks
 {
     /// <summary>All checks; <paramref name="small"/> ones where arithmetic is slow.</summary>
@@ -16,7 +16,7 @@ internal static class LossChecks
             yield return new SelfTestCheck("L2Normalize.Backward", size, trial => NormalizeBackward(trial, rows, columns));
             yield return new SelfTestCheck("CrossEntropy.Forward", size, trial => Loss(trial, rows, columns, 0));
             yield return new SelfTestCheck("CrossEntropy.Forward smoothing", size, trial => Loss(trial, rows, columns, 0.1f));
-            yield return new SelfTestCheck("ArgMax.Forward", size, trial => Largest(trial, rows, columns));
+            yield return new SelfTestCheck("Prediction.Forward", size, trial => Predict(trial, rows, columns));
         }
     }
 
@@ -63,14 +63,23 @@ internal static class LossChecks
         trial.Compare("loss without gradient", alone, exactLoss, plainLoss);
     }
 
-    private static void Largest(Trial trial, int rows, int classes)
+    private static void Predict(Trial trial, int rows, int classes)
     {
-        float[] logits = trial.Normal((long)rows * classes);
-        // A tie in every row, where there is room for one: the lower index wins.
-        foreach (int row in Enumerable.Range(0, rows)) logits[(row + 1) * classes - 1] = logits.AsSpan(row * classes, classes).ToArray().Max();
-        int[] expected = [.. logits.Chunk(classes).Select(row => Array.IndexOf(row, row.Max()))];
-        Tensor indices = trial.Tensor([.. Enumerable.Repeat(-7, rows)], rows), tlogits = trial.Tensor(logits, rows, classes);
-        trial.Launch(() => ArgMax.Forward(trial.Device, indices, tlogits));
-        trial.CompareExactly("indices", indices, expected);
+        float[] logits = trial.Normal((long)rows * classes, 5);
+        int[] labels = trial.Integers(rows, classes);
+        for (int row = 0; row < rows; row++)
+        {
+            // A tie with the largest in every row, where there is room for one, and one with the label's: the lower index wins.
+            logits[(row + 1) * classes - 1] = logits.AsSpan(row * classes, classes).ToArray().Max();
+            logits[row * classes + row % classes] = logits[row * classes + labels[row]];
+        }
+        Tensor predicted = trial.Tensor([.. Enumerable.Repeat(-7, rows)], rows), ranks = trial.Tensor([.. Enumerable.Repeat(-7, rows)], rows);
+        Tensor confidences = trial.Poisoned(rows), tlogits = trial.Tensor(logits, rows, classes), tlabels = trial.Tensor(labels, rows);
+        trial.Launch(() => Prediction.Forward(trial.Device, predicted, ranks, confidences, tlogits, tlabels));
+        (int[] exactClasses, int[] exactRanks, double[] exact) = PredictionReference.Forward<double>(Wide(logits), labels);
+        double[] plain = PredictionReference.Forward<float>(Wide(logits), labels).Confidences;
+        trial.CompareExactly("classes", predicted, exactClasses);
+        trial.CompareExactly("ranks", ranks, exactRanks);
+        trial.Compare("confidences", confidences, exact, plain);
     }
 }

@@ -43,7 +43,7 @@ public sealed class ClipModel : IDisposable
     /// <exception cref="InputException">A weight is not a number.</exception>
     public ParameterSet Vision => vision ??= LoadVision();
 
-    /// <summary>Opens a checkpoint, checks it and loads the image tower.</summary>
+    /// <summary>Opens a checkpoint and checks everything but the values, which are checked as they are loaded.</summary>
     /// <param name="device">Where to run.</param>
     /// <param name="path">A model directory or a safetensors file.</param>
     /// <param name="activation">The non-linearity, where the user states it.</param>
@@ -60,7 +60,6 @@ public sealed class ClipModel : IDisposable
             if (checkpoint.Preprocess.Size != checkpoint.Config.Image.ImageSize)
                 throw new InputException(
                     $"{path}: preprocessor_config.json makes images of {checkpoint.Preprocess.Size} pixels, config.json's image tower takes {checkpoint.Config.Image.ImageSize}");
-            checkpoint.CheckNumbers();
             string? directory = tokenizerDirectory ?? checkpoint.TokenizerDirectory;
             return new ClipModel(device, arithmetic, checkpoint, directory is null ? null : ClipTokenizer.Load(directory));
         }

@@ -53,8 +53,14 @@ public sealed class ImageClassifier : IDisposable
         return logits;
     }
 
-    /// <summary>Writes the predicted class of each row of features [B, E] into the integers <paramref name="classes"/> [B]; the lowest class wins a tie.</summary>
-    public void Predict(Tensor features, Tensor classes) => ArgMax.Forward(device, classes, Logits(features));
+    /// <summary>Classifies features [B, E]: predicted class, rank of the right class and confidence, as <see cref="Prediction"/> defines them.</summary>
+    /// <param name="features">[B, E].</param>
+    /// <param name="labels">Integers [B]: the right classes.</param>
+    /// <param name="classes">Integers [B], written.</param>
+    /// <param name="ranks">Integers [B], written.</param>
+    /// <param name="confidences">[B], written.</param>
+    public void Predict(Tensor features, Tensor labels, Tensor classes, Tensor ranks, Tensor confidences) =>
+        Prediction.Forward(device, classes, ranks, confidences, Logits(features), labels);
 
     /// <summary>
     /// Computes the loss of every image and the gradient of the mean loss with respect to the features, with the right classes in <see cref="Labels"/>.

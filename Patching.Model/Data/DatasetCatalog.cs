@@ -28,6 +28,7 @@ public static class DatasetCatalog
     public const string ManifestPrefix = "manifest:";
 
     private const string ValidationSuffix = "Val";
+    private const int MostNameLetters = 48;
 
     private static readonly string[] Prefixes = [FolderPrefix, CsvPrefix, TypographicPrefix, ManifestPrefix, CaptionsPrefix];
 
@@ -50,6 +51,16 @@ public static class DatasetCatalog
 
     /// <summary>Their names, without their <c>Val</c> forms.</summary>
     public static IReadOnlyList<string> Names { get; } = [.. Sets.Select(set => set.Name)];
+
+    /// <summary>
+    /// A data set's name as the beginning of a file's name; different ones may give the same, so something has to follow that tells them apart. The end of a path says more than
+    /// its beginning.
+    /// </summary>
+    internal static string FileName(string dataset)
+    {
+        string letters = string.Concat(dataset.Select(c => char.IsAsciiLetterOrDigit(c) ? c : '_'));
+        return letters.Length <= MostNameLetters ? letters : letters[^MostNameLetters..];
+    }
 
     /// <summary>Opens one split of a data set.</summary>
     /// <param name="name">A name of <see cref="Names"/>, the same with <c>Val</c> at its end, or a prefix of this class with a

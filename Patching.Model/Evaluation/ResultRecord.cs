@@ -2,6 +2,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Patching.Model.Clip;
+using Patching.Model.Pipeline;
 using Patching.Model.Training;
 
 namespace Patching.Model.Evaluation;
@@ -34,6 +35,15 @@ public sealed record ResultRecord
     /// <summary>Share of correct predictions, 0 to 1.</summary>
     public required double Top1 { get; init; }
 
+    /// <summary>Share of images whose label is among the five largest logits; absent where there are no more than five classes.</summary>
+    public double? Top5 { get; init; }
+
+    /// <summary>Mean over the classes of the share of their images that are predicted correctly.</summary>
+    public double? MeanPerClass { get; init; }
+
+    /// <summary><see cref="CalibrationError"/>, 0 to 1; absent where the logits are no numbers.</summary>
+    public double? Ece { get; init; }
+
     /// <summary>Correct predictions.</summary>
     public required int Correct { get; init; }
 
@@ -51,6 +61,9 @@ public sealed record ResultRecord
     /// <summary>SHA-256 of the manifest that names the images; absent where none was given.</summary>
     public string? Manifest { get; init; }
 
+    /// <summary>The <see cref="PredictionFile"/> with what was predicted of every image, relative to the results file; absent where none was written.</summary>
+    public string? Predictions { get; init; }
+
     /// <summary>Hash of the templates, class names and model the head was built from.</summary>
     public required string HeadKey { get; init; }
 
@@ -59,6 +72,9 @@ public sealed record ResultRecord
 
     /// <summary>Settings of the fine-tune; absent where nothing was trained.</summary>
     public FinetuneSettings? Finetune { get; init; }
+
+    /// <summary>Where the fine-tune logged its curve, seen from the folder of the results file; absent where nothing was saved.</summary>
+    public string? TrainingLog { get; init; }
 
     /// <summary>The recipe of a run over several tasks, as one line of JSON; absent otherwise.</summary>
     public string? Recipe { get; init; }
@@ -80,6 +96,34 @@ public sealed record ResultRecord
 
     /// <summary>When, in UTC.</summary>
     public required DateTime Time { get; init; }
+
+    /// <summary>A record of a score; what else led to it is for the caller to say.</summary>
+    /// <param name="score">The score.</param>
+    /// <param name="model">The model that the images were evaluated with, or whose weights were changed for it.</param>
+    /// <param name="named">How the user named it.</param>
+    /// <param name="headKey">Hash of the head.</param>
+    /// <param name="command">The command line.</param>
+    public static ResultRecord Of(EvaluationScore score, ClipModel model, string named, string headKey, string command) => new()
+    {
+        Model = named,
+        ModelSha256 = model.Checkpoint.Sha256,
+        EvalDataset = score.Dataset,
+        Top1 = score.Top1,
+        Top5 = score.Top5,
+        MeanPerClass = score.MeanPerClass,
+        Ece = score.CalibrationError,
+        Correct = score.Correct,
+        Count = score.Count,
+        Skipped = score.Skipped,
+        Misled = score.Misled,
+        Manifest = score.Manifest,
+        HeadKey = headKey,
+        Device = model.Device.Name,
+        Precision = model.Precision,
+        Version = PatchPipeline.Version,
+        Command = command,
+        Time = DateTime.UtcNow,
+    };
 
     /// <summary>One line of JSON.</summary>
     public string ToJson() => JsonSerializer.Serialize(this, Format);

@@ -19,7 +19,7 @@ public static class OutputFile
     }
 
     /// <summary>Writes a small text, complete or not at all; a file that exists is replaced.</summary>
-    internal static void WriteText(string path, string text)
+    public static void WriteText(string path, string text)
     {
         string temporary = $"{path}.{Guid.NewGuid():N}.tmp";
         File.WriteAllText(temporary, text);

@@ -115,8 +115,7 @@ internal abstract record TensorChange
     private static uint[] ReadBits(SafetensorsFile file, TensorEntry entry)
     {
         uint[] bits = new uint[entry.Elements];
-        Span<byte> bytes = MemoryMarshal.AsBytes(bits.AsSpan());
-        file.Elements(entry, 0, bits.Length, bytes).CopyTo(bytes);
+        file.Copy(entry, 0, MemoryMarshal.AsBytes(bits.AsSpan()));
         return bits;
     }
 
@@ -136,7 +135,7 @@ internal abstract record TensorChange
 
         public override IEnumerable<SafetensorsTensor> Tensors(ParameterSpec spec) => [Whole(spec, SafetensorsType.U32)];
 
-        public override void Write(SafetensorsWriter writer) => writer.WriteUInt32(Bits);
+        public override void Write(SafetensorsWriter writer) => writer.WriteBits<uint>(Bits);
     }
 
     internal sealed record RoundedDifference(float[] Difference) : TensorChange

@@ -6,6 +6,7 @@ using Patching.Model.Choosing;
 using Patching.Model.Clip;
 using Patching.Model.Data;
 using Patching.Model.Evaluation;
+using Patching.Model.Reports;
 using Patching.Model.Training;
 using Patching.Model.Weights;
 
@@ -23,6 +24,7 @@ public sealed class PatchPipeline : IDisposable
     private readonly HeadCache heads;
     private readonly BatchOptions batches;
     private readonly ImageCache? cache;
+    private readonly List<ResultRecord> measured = [];
     private ParameterSet? bothTowers;
 
     /// <summary>Opens the model.</summary>
@@ -68,9 +70,10 @@ public sealed class PatchPipeline : IDisposable
         (ParameterSet finetuned, string recipe, FinetuneSettings? trained) = training is null ? Load(settings.Load!) : Train(training, evaluated, cancellation);
         using ParameterSet theta1 = finetuned;
         using PatchedModels line = new(model, Original, theta1);
-        if (settings.Choice is { } choice) return Choose(choice, line, recipe, trained, heldOut, evaluated, cancellation);
-        if (settings.Save is not null) SaveModels(line, recipe, settings.SavedAlphas ?? settings.Alphas);
-        return EvaluateLine(evaluated, line, settings.Alphas, trained, cancellation);
+        IReadOnlyList<ResultRecord> results = settings.Choice is { } choice
+            ? Choose(choice, line, recipe, trained, heldOut, evaluated, cancellation) : Evaluate(line, recipe, trained, evaluated, cancellation);
+        SaveReport();
+        return results;
     }
 
     /// <summary>Only fine-tunes, and saves the fine-tuned model as alpha 1.</summary>
@@ -102,6 +105,12 @@ public sealed class PatchPipeline : IDisposable
 
     /// <summary>What is trained: the image tower, or both.</summary>
     private ImmutableArray<ParameterSpec> Table => settings.TrainText ? ContrastiveTrainer.Table(model.Config, out _) : ParameterTable.Vision(model.Config);
+
+    /// <summary>Where the fine-tune keeps its state; null where nothing is kept.</summary>
+    private string? FinetuneFolder => settings.Save is null ? null : Path.Combine(settings.Save, "finetune");
+
+    /// <summary>The folder from which results see other files.</summary>
+    private string ResultsFolder => Path.GetDirectoryName(Path.GetFullPath(settings.ResultsDb ?? "results")) ?? "/";
 
     /// <summary>theta0.</summary>
     private ParameterSet Original => settings.TrainText ? bothTowers ??= LoadOriginal() : model.Vision;
@@ -151,6 +160,12 @@ public sealed class PatchPipeline : IDisposable
 
     private bool IsPatched(string name) => DatasetCatalog.ValidationName(name) == DatasetCatalog.ValidationName(settings.TrainDataset);
 
+    private List<ResultRecord> Evaluate(PatchedModels line, string recipe, FinetuneSettings? trained, ImageDataset[] evaluated, CancellationToken cancellation)
+    {
+        if (settings.Save is not null) SaveModels(line, recipe, settings.SavedAlphas ?? settings.Alphas);
+        return EvaluateLine(evaluated, line, settings.Alphas, trained, cancellation);
+    }
+
     private List<ResultRecord> Choose(
         ChoiceSettings choice, PatchedModels line, string recipe, FinetuneSettings? trained, ImageDataset[] heldOut, ImageDataset[] evaluated, CancellationToken cancellation)
     {
@@ -186,8 +201,7 @@ public sealed class PatchPipeline : IDisposable
             Progress = events.Training,
             EpochDone = settings.EvalEveryEpoch ? (epoch, weights) => EvaluateEpoch(evaluated, epoch, weights, recipe, cancellation) : null,
         };
-        string? directory = settings.Save is null ? null : Path.Combine(settings.Save, "finetune");
-        TrainingRun run = new(settings.TrainText ? recipe.Contrastive.Plan : recipe.Plan, batches, directory, settings.Overwrite, reports);
+        TrainingRun run = new(settings.TrainText ? recipe.Contrastive.Plan : recipe.Plan, batches, FinetuneFolder, settings.Overwrite, reports);
         run.CheckState();
         ParameterSet tuned = settings.TrainText ? Finished(run) ?? TrainBoth(run, recipe, dataset, cancellation) : TaskFinetune.Run(
             model, () => cache?.ForTraining(dataset, batches, cancellation) ?? dataset, [heads.Get(model, dataset).Head], model.Checkpoint.Read, recipe, run,
@@ -260,6 +274,14 @@ public sealed class PatchPipeline : IDisposable
         }
     }
 
+    private void SaveReport()
+    {
+        if (settings.Save is null) return;
+        string path = Path.Combine(settings.Save, HtmlReport.FileName);
+        HtmlReport.Save(path, new PatchReport(ReportRow.Of(measured, ResultsFolder)));
+        events.Note?.Invoke($"report: {path}");
+    }
+
     private void EvaluateEpoch(ImageDataset[] evaluated, int epoch, ParameterSet weights, FinetuneSettings recipe, CancellationToken cancellation)
     {
         using ImageParameters tensors = ImageParameters.Of(weights, model.Config);
@@ -290,12 +312,22 @@ public sealed class PatchPipeline : IDisposable
                 ? UnderOneHead(evaluator, dataset, alphas, weightsAt, resident, cancellation)
                 : [.. alphas.Select((_, i) => UnderItsOwnHead(evaluator, dataset, alphas, i, weightsAt, texts, cancellation))];
             scored?.Invoke([.. results.Select(result => result.Score)]);
-            ResultRecord[] records = [.. results.Select((result, i) => Record(result.Score, alphas[i], result.HeadKey, recipe, epoch))];
+            string? predictions = SavePredictions(dataset, alphas, [.. results.Select(result => result.Score)]);
+            ResultRecord[] records = [.. results.Select((result, i) => Record(result.Score, alphas[i], result.HeadKey, recipe, epoch) with { Predictions = predictions })];
             if (settings.ResultsDb is not null) ResultRecord.Append(settings.ResultsDb, records);
             events.Results?.Invoke(records);
             all.AddRange(records);
+            measured.AddRange(records);
         }
         return all;
+    }
+
+    // Of the final models only: a file per epoch would say little more than its row.
+    private string? SavePredictions(ImageDataset dataset, IReadOnlyList<double?> alphas, EvaluationScore[] scores)
+    {
+        if (settings.Save is null || alphas.Contains(null)) return null;
+        string path = PredictionFile.Write(Path.Combine(settings.Save, "predictions"), dataset, [.. alphas.Select(alpha => alpha!.Value)], scores);
+        return Path.GetRelativePath(ResultsFolder, path);
     }
 
     private (EvaluationScore Score, string HeadKey)[] UnderOneHead(
@@ -320,28 +352,15 @@ public sealed class PatchPipeline : IDisposable
         return (score, heads.Key(model, dataset, string.Create(CultureInfo.InvariantCulture, $"{texts.Origin} alpha {alpha:R}")));
     }
 
-    private ResultRecord Record(EvaluationScore score, double? alpha, string headKey, FinetuneSettings? recipe, int? epoch) => new()
-    {
-        ExpName = settings.ExpName,
-        Model = settings.Model,
-        ModelSha256 = model.Checkpoint.Sha256,
-        EvalDataset = score.Dataset,
-        Alpha = alpha,
-        Top1 = score.Top1,
-        Correct = score.Correct,
-        Count = score.Count,
-        Skipped = score.Skipped,
-        Misled = score.Misled,
-        Manifest = score.Manifest,
-        HeadKey = headKey,
-        Epoch = epoch,
-        Finetune = recipe,
-        Device = model.Device.Name,
-        Precision = model.Precision,
-        Version = Version,
-        Command = settings.Command,
-        Time = DateTime.UtcNow,
-    };
+    private ResultRecord Record(EvaluationScore score, double? alpha, string headKey, FinetuneSettings? recipe, int? epoch) =>
+        ResultRecord.Of(score, model, settings.Model, headKey, settings.Command) with
+        {
+            ExpName = settings.ExpName,
+            Alpha = alpha,
+            Epoch = epoch,
+            Finetune = recipe,
+            TrainingLog = recipe is null || settings.Save is null ? null : Path.GetRelativePath(ResultsFolder, TrainingRun.LogIn(FinetuneFolder!)),
+        };
 
     /// <summary>Text towers that are not the checkpoint's.</summary>
     /// <param name="WeightsAt">Weights that hold the text tower of an alpha.</param>

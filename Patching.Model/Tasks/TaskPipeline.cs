@@ -223,24 +223,11 @@ public sealed class TaskPipeline : IDisposable
         return tested;
     }
 
-    private ResultRecord Record(EvaluationScore score, StageModel stage, string headKey) => new()
+    private ResultRecord Record(EvaluationScore score, StageModel stage, string headKey) => ResultRecord.Of(score, model, recipe.Model, headKey, run.Command) with
     {
         ExpName = recipe.Name is null ? stage.Name : $"{recipe.Name}: {stage.Name}",
-        Model = recipe.Model,
-        ModelSha256 = model.Checkpoint.Sha256,
-        EvalDataset = score.Dataset,
-        Top1 = score.Top1,
-        Correct = score.Correct,
-        Count = score.Count,
-        Skipped = score.Skipped,
-        HeadKey = headKey,
         Recipe = RecipeFile.Write(recipe),
         Coefficients = stage.Coefficients,
-        Device = model.Device.Name,
-        Precision = model.Precision,
-        Version = PatchPipeline.Version,
-        Command = run.Command,
-        Time = DateTime.UtcNow,
     };
 
     private ImageDataset Open(string name, DatasetSplit split) => DatasetCatalog.Open(name, split, recipe.DataLocation);

@@ -8,6 +8,20 @@ public sealed class TrainingLog(string path)
 {
     private static readonly JsonSerializerOptions Format = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
+    /// <summary>What a log holds, in its order; what is no line of a log is passed over, and a file that is not there holds nothing.</summary>
+    /// <exception cref="InputException">The file cannot be read.</exception>
+    public static IReadOnlyList<StepReport> Read(string path)
+    {
+        try
+        {
+            return File.Exists(path) ? [.. File.ReadLines(path).Select(Parse).OfType<StepReport>()] : [];
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new InputException($"{path}: cannot be read ({error.Message})", error);
+        }
+    }
+
     /// <summary>Appends a line.</summary>
     public void Append(StepReport report)
     {
@@ -19,17 +33,17 @@ public sealed class TrainingLog(string path)
     public void KeepUpTo(long step)
     {
         if (!File.Exists(path)) return;
-        string[] kept = [.. File.ReadLines(path).Where(line => StepOf(line) is { } of && of <= step)];
+        string[] kept = [.. File.ReadLines(path).Where(line => Parse(line) is { } report && report.Step <= step)];
         string temporary = path + ".tmp";
         File.WriteAllLines(temporary, kept);
         File.Move(temporary, path, overwrite: true);
     }
 
-    private static long? StepOf(string line)
+    private static StepReport? Parse(string line)
     {
         try
         {
-            return JsonSerializer.Deserialize<StepReport>(line, Format)?.Step;
+            return JsonSerializer.Deserialize<StepReport>(line, Format);
         }
         catch (JsonException)
         {

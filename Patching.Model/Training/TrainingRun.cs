@@ -91,8 +91,11 @@ public sealed class TrainingRun
         this.events = events;
         if (directory is null) return;
         statePath = Path.Combine(directory, StateFile);
-        log = new TrainingLog(Path.Combine(directory, "training.jsonl"));
+        log = new TrainingLog(LogIn(directory));
     }
+
+    /// <summary>The curve of a run that keeps its state in <paramref name="directory"/>.</summary>
+    public static string LogIn(string directory) => Path.Combine(directory, "training.jsonl");
 
     /// <summary>Refuses, before anything is computed or written, a folder that <see cref="Run"/> would refuse.</summary>
     /// <exception cref="InputException">The folder holds a state with other settings, or a damaged one.</exception>

@@ -50,7 +50,6 @@ public static class CheckpointConversion
         else if (File.Exists(target) && !settings.Overwrite)
             throw new InputException($"{target}: exists already; name another file or give --overwrite");
         using ClipCheckpoint checkpoint = ClipCheckpoint.Open(source, settings.Activation);
-        checkpoint.ReadOnce();
         SafetensorsType type = settings.Type ?? CommonType(checkpoint);
         Dictionary<string, string> metadata = new(checkpoint.Metadata, StringComparer.Ordinal)
         {

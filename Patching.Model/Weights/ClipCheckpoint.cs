@@ -157,20 +157,6 @@ public sealed class ClipCheckpoint : IDisposable
         }
     }
 
-    /// <summary>Reads every parameter once, so that a damaged weight is found before anything is computed or written.</summary>
-    /// <exception cref="InputException">A tensor holds NaN or infinite values.</exception>
-    public void CheckNumbers()
-    {
-        _file.Prefetch();
-        ParameterLoop.Run(ParameterTable.All(Config), spec =>
-        {
-            foreach (StoredTensor stored in NameMap.Stored(Naming, spec)) RequireFinite(stored, _file.CountNonFinite(stored.Name));
-        });
-    }
-
-    /// <summary>From now on gives back the memory of what has been read: for one pass over a file that may be larger than memory.</summary>
-    internal void ReadOnce() => _file.ReadsOnce = true;
-
     /// <summary>Closes the file.</summary>
     public void Dispose() => _file.Dispose();
 

@@ -1,34 +1,30 @@
 using System.Buffers;
 using System.IO.MemoryMappedFiles;
-using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
 
 namespace Patching.Model.Weights;
 
 /// <summary>
 /// A file that is mapped into memory as a whole, read-only: the operating system reads what is touched and may drop it again, so a file of
-/// any size costs no memory of ours. Reading is safe from several threads; disposing while another thread reads is not.
+/// any size costs no memory of ours. What is wanted elsewhere in memory, such as a model's weights, is read there without going through the map.
+/// Reading is safe from several threads; disposing while another thread reads is not.
 /// </summary>
-internal sealed unsafe partial class MappedFile : IDisposable
+internal sealed unsafe class MappedFile : IDisposable
 {
-    private const int AdviseWillNeed = 3;
-    private const int AdviseNotNeeded = 4;
-
+    private readonly SafeFileHandle _handle;
     private readonly MemoryMappedFile? _map;
     private readonly MemoryMappedViewAccessor? _view;
     private byte* _start;
     private bool _disposed;
 
-    private MappedFile(string path, FileStream stream)
+    private MappedFile(string path, SafeFileHandle handle)
     {
         Path = path;
-        Length = stream.Length;
+        _handle = handle;
+        Length = RandomAccess.GetLength(handle);
         // An empty file cannot be mapped.
-        if (Length == 0)
-        {
-            stream.Dispose();
-            return;
-        }
-        _map = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
+        if (Length == 0) return;
+        _map = MemoryMappedFile.CreateFromFile(handle, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
         _view = _map.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
         byte* start = null;
         _view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
@@ -45,15 +41,15 @@ internal sealed unsafe partial class MappedFile : IDisposable
     /// <exception cref="InputException">It does not exist or cannot be read; the message says why in one line.</exception>
     public static MappedFile Open(string path)
     {
-        FileStream? stream = null;
+        SafeFileHandle? handle = null;
         try
         {
-            stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
-            return new MappedFile(path, stream);
+            handle = File.OpenHandle(path);
+            return new MappedFile(path, handle);
         }
         catch (Exception error)
         {
-            stream?.Dispose();
+            handle?.Dispose();
             if (error is FileNotFoundException or DirectoryNotFoundException)
                 throw new InputException($"{path}: there is no such file", error);
             if (error is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
@@ -72,6 +68,33 @@ internal sealed unsafe partial class MappedFile : IDisposable
         return new ReadOnlySpan<byte>(_start + offset, length);
     }
 
+    /// <summary>
+    /// Reads a part of the file to another place in memory. Of a file that is read once this is faster than copying from the map, which would have to be set up page
+    /// by page, and a file that somebody cuts short meanwhile is an error instead of the end of the process.
+    /// </summary>
+    /// <exception cref="InputException">The file has become shorter, or the disk fails.</exception>
+    public void Read(long offset, Span<byte> destination)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, Length - destination.Length);
+        try
+        {
+            while (destination.Length > 0)
+            {
+                int count = RandomAccess.Read(_handle, destination, offset);
+                if (count == 0)
+                    throw new InputException($"{Path}: ends after {offset} bytes and had {Length} when it was opened; it was changed meanwhile, try again");
+                destination = destination[count..];
+                offset += count;
+            }
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new InputException($"{Path}: cannot be read ({HostileText.Show(error.Message)})", error);
+        }
+    }
+
     /// <summary>The same as memory that can be kept until the file is disposed; at most 2 GiB from the offset, as much as there
     /// is.</summary>
     public ReadOnlyMemory<byte> Memory(long offset, long length) => new Window(this, offset, (int)Math.Min(length, int.MaxValue)).Memory;
@@ -83,28 +106,6 @@ internal sealed unsafe partial class MappedFile : IDisposable
             return first >= _start && first + part.Length <= _start + Length && first != null ? first - _start : null;
     }
 
-    /// <summary>
-    /// Says that all of the file will be read soon, so that the disk works ahead of those who read it instead of waiting for each of their questions. Returns at once;
-    /// nothing happens where the system has no such call.
-    /// </summary>
-    public void Prefetch()
-    {
-        ObjectDisposedException.ThrowIf(_disposed, this);
-        if (!OperatingSystem.IsLinux() || Length == 0) return;
-        nint start = (nint)_start;
-        // The call itself takes a while. Advice about memory that has been unmapped meanwhile is refused by the system and does no harm.
-        _ = Task.Run(() => Advise((void*)start, (nuint)Length, AdviseWillNeed));
-    }
-
-    /// <summary>
-    /// Gives back the memory of what has been read, where the system can; it stays in the system's cache and comes back when it is read again.
-    /// </summary>
-    public void Forget()
-    {
-        ObjectDisposedException.ThrowIf(_disposed, this);
-        if (OperatingSystem.IsLinux() && Length > 0) _ = Advise(_start, (nuint)Length, AdviseNotNeeded);
-    }
-
     /// <summary>Unmaps and closes the file.</summary>
     public void Dispose()
     {
@@ -113,11 +114,9 @@ internal sealed unsafe partial class MappedFile : IDisposable
         if (_view is not null) _view.SafeMemoryMappedViewHandle.ReleasePointer();
         _view?.Dispose();
         _map?.Dispose();
+        _handle.Dispose();
         _start = null;
     }
-
-    [LibraryImport("libc", EntryPoint = "madvise")]
-    private static partial int Advise(void* address, nuint length, int advice);
 
     private sealed class Window(MappedFile file, long offset, int length) : MemoryManager<byte>
     {

@@ -54,15 +54,8 @@ public sealed class SafetensorsFile : TensorFile
     /// <summary>Unmaps and closes the file.</summary>
     public override void Dispose() => _file.Dispose();
 
-    internal override ReadOnlySpan<byte> Elements(TensorEntry entry, long first, int count, Span<byte> scratch)
-    {
-        int size = TensorEntry.ElementSize(entry.DType);
-        return _file.Span(((SafetensorsEntry)entry).Offset + first * size, count * size);
-    }
-
-    internal override void Prefetch() => _file.Prefetch();
-
-    internal override void Forget() => _file.Forget();
+    internal override void Copy(TensorEntry entry, long first, Span<byte> destination) =>
+        _file.Read(((SafetensorsEntry)entry).Offset + first * TensorEntry.ElementSize(entry.DType), destination);
 
     private static SafetensorsHeader ReadHeader(MappedFile file)
     {

@@ -1,5 +1,7 @@
 using System.Buffers;
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 
 namespace Patching.Model.Weights;
@@ -99,15 +101,17 @@ public sealed class SafetensorsWriter : IDisposable
         Append(_buffer.AsSpan(0, sizeof(long)));
     }
 
-    /// <summary>Appends bit patterns to the current U32 tensor.</summary>
-    public void WriteUInt32(ReadOnlySpan<uint> values)
+    /// <summary>Appends elements to the current tensor bit by bit.</summary>
+    /// <typeparam name="T">A type as wide as the tensor's elements.</typeparam>
+    public void WriteBits<T>(ReadOnlySpan<T> values)
+        where T : unmanaged
     {
         while (!values.IsEmpty)
         {
-            if (Current().DType != SafetensorsType.U32) throw new InvalidOperationException($"{Current().Name} is {Current().DType}");
-            int count = (int)Math.Min(Math.Min(values.Length, BufferElements), _left / sizeof(uint));
-            for (int i = 0; i < count; i++) BinaryPrimitives.WriteUInt32LittleEndian(_buffer.AsSpan(i * sizeof(uint)), values[i]);
-            Append(_buffer.AsSpan(0, count * sizeof(uint)));
+            int size = TensorEntry.ElementSize(Current().DType);
+            if (Unsafe.SizeOf<T>() != size) throw new InvalidOperationException($"{Current().Name} is {Current().DType}, not {typeof(T).Name}");
+            int count = (int)Math.Min(values.Length, _left / size);
+            Append(MemoryMarshal.AsBytes(values[..count]));
             values = values[count..];
         }
     }

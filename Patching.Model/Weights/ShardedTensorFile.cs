@@ -65,18 +65,7 @@ public sealed class ShardedTensorFile : TensorFile
         foreach (TensorFile shard in _shards.Values) shard.Dispose();
     }
 
-    internal override void Prefetch()
-    {
-        foreach (TensorFile shard in _shards.Values) shard.Prefetch();
-    }
-
-    internal override void Forget()
-    {
-        foreach (TensorFile shard in _shards.Values) shard.Forget();
-    }
-
-    internal override ReadOnlySpan<byte> Elements(TensorEntry entry, long first, int count, Span<byte> scratch) =>
-        _places[entry.Name].Elements(entry, first, count, scratch);
+    internal override void Copy(TensorEntry entry, long first, Span<byte> destination) => _places[entry.Name].Copy(entry, first, destination);
 
     private static Dictionary<string, string> ReadIndex(string path)
     {

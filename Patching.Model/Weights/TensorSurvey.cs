@@ -65,7 +65,6 @@ public sealed class TensorSurvey
     public static TensorSurvey Make(string path, ActivationKind? activation)
     {
         using TensorFile file = ClipCheckpoint.OpenFile(path);
-        file.ReadsOnce = true;
         List<string> problems = [];
         Expectation expectation = Expect(path, file, activation, problems);
         float[] buffer = new float[1 << 16];

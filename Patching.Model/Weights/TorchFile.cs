@@ -83,17 +83,12 @@ public sealed class TorchFile : TensorFile
     /// <inheritdoc/>
     public override void Dispose() => _file.Dispose();
 
-    internal override void Prefetch() => _file.Prefetch();
-
-    internal override void Forget() => _file.Forget();
-
-    internal override ReadOnlySpan<byte> Elements(TensorEntry entry, long first, int count, Span<byte> scratch)
+    internal override void Copy(TensorEntry entry, long first, Span<byte> destination)
     {
         var place = (Entry)entry;
         int size = TensorEntry.ElementSize(entry.DType);
-        if (place.IsContiguous) return _file.Span(place.Offset + first * size, count * size);
-        Gather(place, first, count, size, scratch);
-        return scratch[..(count * size)];
+        if (place.IsContiguous) _file.Read(place.Offset + first * size, destination);
+        else Gather(place, first, destination.Length / size, size, destination);
     }
 
     /// <summary>Copies elements that lie apart, in row-major order of their indices.</summary>

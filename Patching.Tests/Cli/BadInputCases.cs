@@ -16,7 +16,7 @@ internal sealed record BadInput(string Name, string Mentions, Func<TinyWorld, st
 /// <summary>The table of <see cref="BadInputTests"/>.</summary>
 internal static class BadInputCases
 {
-    public static IEnumerable<BadInput> All() => [.. Flags(), .. WeightFiles(), .. ModelFolders(), .. DataSets(), .. Outputs(), .. States(), .. OtherCommands()];
+    public static IEnumerable<BadInput> All() => [.. Flags(), .. WeightFiles(), .. ModelFolders(), .. DataSets(), .. Outputs(), .. States(), .. OtherCommands(), .. Reports()];
 
     private static IEnumerable<BadInput> Flags()
     {
@@ -250,6 +250,37 @@ internal static class BadInputCases
         yield return new("info: no such model", "{root}/nothing", world => ["info", "--model", world["nothing"]]);
         yield return new("info: --batch-size 0", "--batch-size", world => ["info", "--model", world.Model, "--batch-size", "0"]);
     }
+
+    private static IEnumerable<BadInput> Reports()
+    {
+        const string good = """{"eval_dataset":"MNIST","alpha":0.5,"top1":0.25,"correct":1,"count":4}""";
+        (string Name, string Mentions, string Content)[] files =
+        [
+            ("empty", "r.jsonl: holds no results", ""), ("only blank lines", "r.jsonl: holds no results", "\n \n"), ("cut off", "line 2", good + "\n" + good[..30]),
+            ("no JSON", "line 1", "alpha,accuracy\n"), ("a list", "line 1", "[1]"), ("JSON of something else", "eval_dataset", "{\"step\":10,\"loss\":2.3}"),
+            ("no counts", "line 1", """{"eval_dataset":"MNIST","alpha":0.5,"top1":0.25}"""), ("more correct than counted", "5 correct of 4", good.Replace("\"correct\":1", "\"correct\":5")),
+            ("counts of another accuracy", "top1 0.25", good.Replace("\"correct\":1", "\"correct\":2")), ("nothing counted", "0 correct of 0", good.Replace("1,", "0,").Replace("4", "0")),
+            ("an infinite alpha", "alpha", good.Replace("0.5", "1e999")), ("an alpha in words", "alpha", good.Replace("0.5", "\"half\"")),
+            ("half a surrogate", "line 1", good.Replace("MNIST", "\\ud800")), ("only epochs", "r.jsonl: holds no results", good.Replace("\"alpha\":0.5", "\"epoch\":1")),
+        ];
+        foreach ((string name, string mentions, string content) in files) yield return Report(name, mentions, content);
+        yield return new("report: a model", "model.safetensors, line 1", world => ["report", world.Weights, "--out", world["r.html"]]);
+        yield return new("report: no such file", "{root}/nothing", world => ["report", world["nothing"], "--out", world["r.html"]]);
+        yield return new("report: a folder", "{root}/colours: is a folder", world => ["report", world.Colours, "--out", world["r.html"]]);
+        yield return new("report: one of two files is missing", "{root}/nothing", world => [.. Report("", "", good).Arrange(world), world["nothing"]]);
+        yield return new("report: nothing to report", "results", _ => ["report", "--out", "r.html"]);
+        yield return new("report: a page needs a name", "--out", world => Report("", "", good).Arrange(world)[..2]);
+        yield return new("report: --out exists", "--overwrite", world => [.. Report("", "", good).Arrange(world)[..3], world.Weights]);
+        yield return new("report: --out is a folder", "--out", world => [.. Report("", "", good).Arrange(world)[..3], world.Colours]);
+        yield return new("report: --format pdf", "--format", world => [.. Report("", "", good).Arrange(world), "--format", "pdf"]);
+        yield return new("report: --patched of no run", "--patched GTSRB", world => [.. Report("", "", good).Arrange(world), "--patched", "GTSRB"]);
+    }
+
+    private static BadInput Report(string name, string mentions, string content) => new("report: " + name, mentions, world =>
+    {
+        File.WriteAllText(world["r.jsonl"], content);
+        return ["report", world["r.jsonl"], "--out", world["r.html"]];
+    });
 
     private static string[] OnLinux(Func<string[]> arrange)
     {

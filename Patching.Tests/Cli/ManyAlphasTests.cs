@@ -26,12 +26,18 @@ internal sealed class ManyAlphasTests
         double[] alphas = [0, 0.3, 0.5, 0.8, 1];
         // Four batches, the last one short.
         using Evaluator evaluator = new(model, new BatchOptions(4, model.Config.Vision.ImageSize) { Workers = 2 });
-        int[][] apart = [.. alphas.Select(alpha => evaluator.Evaluate(dataset, head, 1, _ => line.At(alpha))[0].Predictions)];
-        int[][] inTurns = [.. evaluator.Evaluate(dataset, head, alphas.Length, i => line.At(alphas[i])).Select(score => score.Predictions)];
+        EvaluationScore[] apart = [.. alphas.Select(alpha => evaluator.Evaluate(dataset, head, 1, _ => line.At(alpha))[0])];
+        EvaluationScore[] inTurns = evaluator.Evaluate(dataset, head, alphas.Length, i => line.At(alphas[i]));
         Assert.That(line.Hold(alphas), Is.True);
-        int[][] resident = [.. evaluator.Evaluate(dataset, head, alphas.Length, i => line.At(alphas[i]), resident: true).Select(score => score.Predictions)];
-        Assert.That(inTurns, Is.EqualTo(apart));
-        Assert.That(resident, Is.EqualTo(apart));
-        Assert.That(apart.Select(predictions => string.Join(' ', predictions)).Distinct().Count(), Is.GreaterThan(1), "alphas differ");
+        EvaluationScore[] resident = evaluator.Evaluate(dataset, head, alphas.Length, i => line.At(alphas[i]), resident: true);
+        foreach (EvaluationScore[] together in (EvaluationScore[][])[inTurns, resident])
+        {
+            Assert.That(together.Select(score => score.Predictions), Is.EqualTo(apart.Select(score => score.Predictions)));
+            Assert.That(together.Select(score => score.Confidences), Is.EqualTo(apart.Select(score => score.Confidences)));
+            Assert.That(together.Select(Accuracies), Is.EqualTo(apart.Select(Accuracies)));
+        }
+        Assert.That(apart.Select(score => string.Join(' ', score.Predictions)).Distinct().Count(), Is.GreaterThan(1), "alphas differ");
     }
+
+    private static (int, double?, double, double?) Accuracies(EvaluationScore score) => (score.Correct, score.Top5, score.MeanPerClass, score.CalibrationError);
 }

@@ -64,6 +64,7 @@ internal sealed class PatchCommandTests
         Assert.That(TinyWorld.Snapshot(world.Save), Is.EqualTo(before));
 
         TinyWorld.Do(world.Patch("--alpha", "0.25", "0.5"));
+        Assert.That(before.Remove("report.html"), "the report is that of the last run");
         Assert.That(TinyWorld.Snapshot(world.Save), Is.SupersetOf(before));
         Assert.That(Directory.Exists(Path.Combine(world.Save, "alpha=0.25")), Is.True);
     }
@@ -189,6 +190,9 @@ internal sealed class PatchCommandTests
         Assert.That(line.GetProperty("eval_dataset").GetString(), Is.EqualTo(world.Dataset));
         Assert.That(line.GetProperty("top1").GetDouble(), Is.EqualTo(line.GetProperty("correct").GetDouble() / TinyWorld.TestImages));
         Assert.That(line.GetProperty("command").GetString(), Does.StartWith("patching patch --model").And.Contain("--alpha 0 0.5 1"));
+        Assert.That(line.GetProperty("mean_per_class").GetDouble(), Is.EqualTo(line.GetProperty("top1").GetDouble()).Within(1e-12), "every colour has as many images");
+        Assert.That(line.GetProperty("ece").GetDouble(), Is.InRange(0, 1));
+        Assert.That(line.TryGetProperty("top5", out _), Is.False, "there are only three classes");
         string[] names = ["model_sha256", "count", "skipped", "head_key", "device", "version", "time"];
         foreach (string name in names) Assert.That(line.TryGetProperty(name, out _), Is.True, name);
         Assert.That(line.GetProperty("precision").GetString(), Is.EqualTo("fp32"));

@@ -100,7 +100,7 @@ internal sealed class SelfTestTests
     public void TheCommandPrintsATableAndItsExitCodeTells()
     {
         SelfTestResult good = new("Gemm.Forward", "1x2x3", 1e-7, 2e-7, TimeSpan.FromMilliseconds(1.5), null);
-        SelfTestResult bad = new("ArgMax.Forward", "4x5", double.NaN, double.NaN, TimeSpan.Zero, "no such instruction");
+        SelfTestResult bad = new("Prediction.Forward", "4x5", double.NaN, double.NaN, TimeSpan.Zero, "no such instruction");
         using StringWriter passed = new(), failed = new();
         Assert.That(SelftestCommand.Print([good], passed), Is.Zero);
         Assert.That(SelftestCommand.Print([good, bad, good], failed), Is.EqualTo(1));

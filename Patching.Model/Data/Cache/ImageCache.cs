@@ -11,7 +11,6 @@ public sealed class ImageCache : IDisposable
 {
     private const string Advice = "make room, choose another folder, or leave --cache out";
     private const int KeyDigits = 16;
-    private const int MostNameLetters = 48;
     private static readonly TimeSpan RetryInterval = TimeSpan.FromMilliseconds(100);
 
     private readonly string folder;
@@ -59,7 +58,7 @@ public sealed class ImageCache : IDisposable
     private CachedDataset Open(ImageDataset dataset, CacheContent content, int workers, CancellationToken cancellation)
     {
         byte[] key = content.Key(dataset);
-        string path = Path.Combine(folder, $"{FileName(dataset.Name)}-{content.Name}-{Convert.ToHexStringLower(key)[..KeyDigits]}.images");
+        string path = Path.Combine(folder, $"{DatasetCatalog.FileName(dataset.Name)}-{content.Name}-{Convert.ToHexStringLower(key)[..KeyDigits]}.images");
         CachedDataset cached = new(dataset, content, OpenFile(path, dataset, content, key, workers, cancellation));
         open.Add(cached);
         return cached;
@@ -123,13 +122,6 @@ public sealed class ImageCache : IDisposable
             throw new InputException(string.Create(
                 CultureInfo.InvariantCulture,
                 $"--cache {folder}: {dataset.Name} needs {needed >> 20} MiB, the disk has {free >> 20} MiB; {Advice}"));
-    }
-
-    // The end tells paths apart better than the beginning.
-    private static string FileName(string dataset)
-    {
-        string letters = string.Concat(dataset.Select(c => char.IsAsciiLetterOrDigit(c) ? c : '_'));
-        return letters.Length <= MostNameLetters ? letters : letters[^MostNameLetters..];
     }
 
     private static void TryDelete(string path)
