@@ -120,6 +120,11 @@ internal static class CommonOptions
 
     public static Option<bool> ReducedJpeg { get; } = new("--reduced-jpeg") { Description = "Decode large JPEGs at a fraction of their size: faster, not to the bit what Pillow gives." };
 
+    public static Option<bool> DryRun { get; } = new("--dry-run")
+    {
+        Description = "Only print resolved settings, memory, disk and time, the latter from a few steps and images computed now; nothing is kept.",
+    };
+
     public static Option<bool> Overwrite { get; } = new("--overwrite") { Description = "Replace what a run with other settings left in --save." };
 
     /// <summary>The folder or file that <see cref="Model"/> names; a published model is fetched first where the cache lacks it.</summary>

@@ -12,7 +12,7 @@ tar -xf artifacts/patching-linux-x64.tar.xz -C "$target"
 
 today=$(date -u +%Y-%m-%d)
 gpu=none
-if command -v nvidia-smi > /dev/null; then gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1 | tr -cs 'A-Za-z0-9\n' '-' | tr 'A-Z' 'a-z'); fi
+if command -v nvidia-smi > /dev/null; then gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1 | tr -cs 'A-Za-z0-9\n' '-' | tr '[:upper:]' '[:lower:]'); fi
 # A rehearsal on the processor says nothing about the GPU.
 case " $* " in *" --device cpu "*) gpu=none ;; esac
 status=0

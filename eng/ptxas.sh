@@ -23,7 +23,7 @@ for file in "$folder"/*.ptx; do
     architectures="sm_80 sm_90"
     if grep -q '^\.target sm_90a' "$file"; then architectures=sm_90a; fi
     for architecture in $architectures; do
-        if ! "$ptxas" -v --warn-on-spills -arch=$architecture "$file" -o "$folder/cubin" > "$folder/said" 2>&1; then
+        if ! "$ptxas" -v --warn-on-spills -arch="$architecture" "$file" -o "$folder/cubin" > "$folder/said" 2>&1; then
             echo "$name $architecture: REFUSED"
             failed=1
         elif grep -qE '[1-9][0-9]* bytes spill|serialized' "$folder/said"; then

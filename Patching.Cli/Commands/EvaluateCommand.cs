@@ -16,7 +16,7 @@ internal static class EvaluateCommand
         {
             CommonOptions.Model, CommonOptions.EvalDatasets, CommonOptions.DataLocation, CommonOptions.BatchSize, CommonOptions.ResultsDb, CommonOptions.ExpName,
             CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Cache, CommonOptions.ReducedJpeg, CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device,
-            CommonOptions.Precision, CommonOptions.Threads,
+            CommonOptions.Precision, CommonOptions.Threads, CommonOptions.DryRun,
         };
         command.SetAction((parsed, cancellation) => Task.FromResult(Run(parsed, cancellation)));
         return command;
@@ -40,6 +40,7 @@ internal static class EvaluateCommand
             SkipBadImages = parsed.GetValue(CommonOptions.SkipBadImages),
             Cache = parsed.GetValue(CommonOptions.Cache),
             ReducedJpeg = parsed.GetValue(CommonOptions.ReducedJpeg),
+            DryRun = parsed.GetValue(CommonOptions.DryRun),
             Command = CommonOptions.AsTyped(parsed),
         };
         if (settings.EvalDatasets.Count == 0) throw new InputException("--eval-datasets: name at least one data set");
@@ -47,6 +48,7 @@ internal static class EvaluateCommand
         using Device device = CommonOptions.OpenDevice(parsed);
         using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
         using PatchPipeline pipeline = new(device, settings, progress.Events);
+        if (settings.DryRun) return PatchCommand.Forecast(parsed, progress, pipeline.ForecastEvaluation(cancellation));
         IReadOnlyList<ResultRecord> results = pipeline.EvaluateModel(cancellation);
         progress.Finish();
         ResultsTable.Print(parsed.InvocationConfiguration.Output, results, null);

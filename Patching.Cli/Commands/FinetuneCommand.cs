@@ -30,6 +30,7 @@ internal static class FinetuneCommand
         using Device device = CommonOptions.OpenDevice(parsed);
         using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
         using PatchPipeline pipeline = new(device, settings, progress.Events);
+        if (settings.DryRun) return PatchCommand.Forecast(parsed, progress, pipeline.ForecastFinetune(cancellation));
         pipeline.Finetune(cancellation);
         progress.Finish();
         parsed.InvocationConfiguration.Output.WriteLine(Path.Combine(settings.Save, PatchedModels.DirectoryName(1)));

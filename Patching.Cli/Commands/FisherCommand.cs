@@ -41,8 +41,9 @@ internal static class FisherCommand
         using Device device = CommonOptions.OpenDevice(parsed);
         using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
         using ClipModel model = ClipModel.Open(device, path, CommonOptions.ActivationOf(parsed), parsed.GetValue(CommonOptions.Tokenizer));
+        using ImageCache? cache = MergeCommand.CacheOf(parsed, progress);
         (ParameterSet information, int seen) = FisherInformation.Estimate(
-            model, dataset, MergeCommand.Batches(parsed, model), settings, (done, total) => progress.Events.Progress!("Fisher information", done, total), cancellation);
+            model, dataset, MergeCommand.Batches(parsed, model), cache, settings, (done, total) => progress.Events.Progress!("Fisher information", done, total), cancellation);
         using (information)
             FisherFile.Write(target, information, model.Checkpoint.Sha256, dataset.Name, seen, FisherInformation.Labels(settings), CommonOptions.AsTyped(parsed), overwrite);
         progress.Finish();

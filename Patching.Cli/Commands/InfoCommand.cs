@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using Patching.Cli.Output;
 using Patching.Kernels;
 using Patching.Model.Clip;
 using Patching.Model.Pipeline;
@@ -31,9 +32,9 @@ internal static class InfoCommand
         StringWriter description = new(CultureInfo.InvariantCulture) { NewLine = parsed.InvocationConfiguration.Output.NewLine };
         int batch = parsed.GetValue(CommonOptions.BatchSize);
         PatchSettings.CheckBatchSize(batch);
-        Row(description, "patching", PatchPipeline.Version);
-        using (Device host = Device.Open(DeviceKind.Host)) Row(description, "cpu", host.Name);
-        Row(description, "cuda", DescribeCuda());
+        DescriptionList.Row(description, "patching", PatchPipeline.Version);
+        using (Device host = Device.Open(DeviceKind.Host)) DescriptionList.Row(description, "cpu", host.Name);
+        DescriptionList.Row(description, "cuda", DescribeCuda());
         if (parsed.GetValue(Model) is { } given)
         {
             string path = ModelsCommand.Resolve(parsed, given);
@@ -44,8 +45,8 @@ internal static class InfoCommand
             {
                 if (!precision.CanBeUsedBy(checkpoint.Config)) continue;
                 string suffix = $"batch {batch}, {precision.Name()}";
-                DescribeMemory(description, $"fine-tune, {suffix}", MemoryPlan.Training(checkpoint.Config, batch, TypicalClasses, precision));
-                DescribeMemory(description, $"evaluate, {suffix}", MemoryPlan.Evaluation(checkpoint.Config, batch, TypicalClasses, precision));
+                DescriptionList.Memory(description, $"fine-tune, {suffix}", MemoryPlan.Training(checkpoint.Config, batch, TypicalClasses, precision));
+                DescriptionList.Memory(description, $"evaluate, {suffix}", MemoryPlan.Evaluation(checkpoint.Config, batch, TypicalClasses, precision));
             }
         }
         parsed.InvocationConfiguration.Output.Write(description.ToString());
@@ -56,45 +57,35 @@ internal static class InfoCommand
     {
         if (!Device.CudaIsAvailable()) return "none found";
         using Device cuda = Device.Open(DeviceKind.Cuda);
-        return $"{cuda.Details}, {Bytes(cuda.MemoryBytes)}";
+        return $"{cuda.Details}, {DescriptionList.Bytes(cuda.MemoryBytes)}";
     }
 
     private static void DescribeModel(TextWriter to, ClipCheckpoint checkpoint)
     {
         ClipConfig config = checkpoint.Config;
-        Row(to, "model", checkpoint.WeightsPath);
-        Row(to, "sha256", checkpoint.Sha256);
-        Row(to, "container", checkpoint.Container);
-        Row(to, "tensors", Text($"{checkpoint.Tensors.Count}: {TensorSurvey.Types(checkpoint.Tensors.Values)}"));
-        Row(to, "names", checkpoint.Naming.ToString());
-        Row(to, "activation", config.Activation.ToString());
-        Row(to, "embedding", Text($"{config.EmbeddingWidth}"));
-        Row(to, "image tower", Text($"{config.Image.Describe()}, {Count(ParameterTable.Vision(config))} parameters"));
-        Row(to, "text tower", config.Text is { } text
+        DescriptionList.Row(to, "model", checkpoint.WeightsPath);
+        DescriptionList.Row(to, "sha256", checkpoint.Sha256);
+        DescriptionList.Row(to, "container", checkpoint.Container);
+        DescriptionList.Row(to, "tensors", Text($"{checkpoint.Tensors.Count}: {TensorSurvey.Types(checkpoint.Tensors.Values)}"));
+        DescriptionList.Row(to, "names", checkpoint.Naming.ToString());
+        DescriptionList.Row(to, "activation", config.Activation.ToString());
+        DescriptionList.Row(to, "embedding", Text($"{config.EmbeddingWidth}"));
+        DescriptionList.Row(to, "image tower", Text($"{config.Image.Describe()}, {Count(ParameterTable.Vision(config))} parameters"));
+        DescriptionList.Row(to, "text tower", config.Text is { } text
             ? Text($"context {text.ContextLength}, vocabulary {text.VocabularySize}, width {text.Width}, {text.Layers} layers, {text.Heads} heads, {Count(ParameterTable.Text(config))} parameters")
             : "none");
-        Row(to, "tokenizer", checkpoint.TokenizerDirectory ?? "none beside the model");
+        DescriptionList.Row(to, "tokenizer", checkpoint.TokenizerDirectory ?? "none beside the model");
     }
 
     private static void DescribeProblems(TextWriter to, TensorSurvey survey)
     {
-        foreach (string note in survey.Notes) Row(to, "note", note);
+        foreach (string note in survey.Notes) DescriptionList.Row(to, "note", note);
         int zeros = survey.Tensors.Count(tensor => tensor.IsZero);
-        if (zeros > 0) Row(to, "note", Text($"{zeros} tensors are all zero; patching verify lists them"));
-        Row(to, "problems", survey.Problems.Length == 0 ? "none" : string.Join("; ", survey.Problems));
-    }
-
-    private static void DescribeMemory(TextWriter to, string job, IReadOnlyList<MemoryRole> plan)
-    {
-        Row(to, job, Bytes(plan.Sum(role => role.Bytes)));
-        foreach (MemoryRole role in plan) Row(to, "  " + role.Role, Bytes(role.Bytes));
+        if (zeros > 0) DescriptionList.Row(to, "note", Text($"{zeros} tensors are all zero; patching verify lists them"));
+        DescriptionList.Row(to, "problems", survey.Problems.Length == 0 ? "none" : string.Join("; ", survey.Problems));
     }
 
     private static string Count(IEnumerable<ParameterSpec> table) => Text($"{table.Sum(spec => (long)spec.Length):N0}");
 
-    private static string Bytes(long bytes) => Text($"{bytes / 1048576.0:N1} MiB");
-
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
-
-    private static void Row(TextWriter to, string name, string value) => to.WriteLine($"{name,-28}{value}");
 }

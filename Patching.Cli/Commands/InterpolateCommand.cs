@@ -18,19 +18,20 @@ internal static class InterpolateCommand
         {
             Zero, One, CommonOptions.Alpha, CommonOptions.Save, CommonOptions.Activation, CommonOptions.Overwrite, CommonOptions.Device, CommonOptions.Threads,
         };
-        command.SetAction(Run);
+        command.SetAction((parsed, cancellation) => Task.FromResult(Run(parsed, cancellation)));
         return command;
     }
 
-    private static int Run(ParseResult parsed)
+    private static int Run(ParseResult parsed, CancellationToken cancellation)
     {
         string save = parsed.GetValue(CommonOptions.Save) ?? throw new InputException("--save: name the folder that is to get the models");
         double[] alphas = parsed.GetRequiredValue(CommonOptions.Alpha);
         PatchSettings.CheckAlphas(alphas);
+        string zero = ModelsCommand.Resolve(parsed, parsed.GetRequiredValue(Zero), cancellation), one = ModelsCommand.Resolve(parsed, parsed.GetRequiredValue(One), cancellation);
         using Device device = CommonOptions.OpenDevice(parsed);
         using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
         IReadOnlyList<string> written = ModelInterpolation.Run(
-            device, parsed.GetRequiredValue(Zero), parsed.GetRequiredValue(One), alphas, save, CommonOptions.ActivationOf(parsed),
+            device, zero, one, alphas, save, CommonOptions.ActivationOf(parsed),
             CommonOptions.AsTyped(parsed), parsed.GetValue(CommonOptions.Overwrite), progress.Events.Progress);
         progress.Finish();
         foreach (string directory in written) parsed.InvocationConfiguration.Output.WriteLine(directory);

@@ -197,7 +197,10 @@ internal static class MergeCommand
         using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
         using ClipModel model = ClipModel.Open(
             device, merge.Inputs[0].Name, CommonOptions.ActivationOf(parsed), parsed.GetValue(CommonOptions.Tokenizer), CommonOptions.PrecisionOf(parsed));
-        using ModelScorer scorer = new(model, datasets, Batches(parsed, model), new HeadCache(null), progress.Events.Progress);
+        BatchOptions batches = Batches(parsed, model);
+        using ImageCache? cache = CacheOf(parsed, progress);
+        if (cache is not null) datasets = [.. datasets.Select(dataset => cache.ForEvaluation(dataset, batches, cancellation))];
+        using ModelScorer scorer = new(model, datasets, batches, new HeadCache(null), progress.Events.Progress);
         T found = search(scorer, progress);
         progress.Finish();
         return found;
@@ -206,7 +209,8 @@ internal static class MergeCommand
     /// <summary>Flags of commands that evaluate or differentiate a model.</summary>
     public static Option[] EvaluationOptions =>
     [
-        CommonOptions.BatchSize, CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Tokenizer, CommonOptions.Device, CommonOptions.Precision, CommonOptions.Threads,
+        CommonOptions.BatchSize, CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Cache, CommonOptions.Tokenizer, CommonOptions.Device, CommonOptions.Precision,
+        CommonOptions.Threads,
     ];
 
     /// <summary>How the flags say that images are loaded for a model.</summary>
@@ -220,6 +224,14 @@ internal static class MergeCommand
             Workers = workers,
             SkipBadImages = parsed.GetValue(CommonOptions.SkipBadImages),
         };
+    }
+
+    /// <summary>The cache the flags name, if any.</summary>
+    public static ImageCache? CacheOf(ParseResult parsed, ProgressReporter progress)
+    {
+        if (parsed.GetValue(CommonOptions.Cache) is not { } folder) return null;
+        PatchSettings.CheckFolder("--cache", folder);
+        return new ImageCache(folder, progress.Events.Note, progress.Events.Progress);
     }
 
     private static Command Start(string name, string description, Argument<string[]> models, Option[] options)

@@ -58,6 +58,8 @@ internal static class ModelsCommand
         }
         ModelCache cache = ModelCache.OfUser();
         if (cache.Has(model)) return cache.PathOf(model);
+        if (parsed.GetValue(CommonOptions.DryRun))
+            throw new InputException($"--model {given}: is not in {cache.FolderOf(model)}, and --dry-run fetches nothing; run patching models download {model.Name} first");
         if (parsed.GetValue(CommonOptions.Offline))
             throw new InputException($"--model {given}: is not in {cache.FolderOf(model)}, and --offline forbids fetching it; run patching models download {model.Name} first");
         Fetch(parsed, cache, model, mirror: null, cancellation).GetAwaiter().GetResult();

@@ -4,6 +4,7 @@ using Patching.Kernels;
 using Patching.Model;
 using Patching.Model.Choosing;
 using Patching.Model.Evaluation;
+using Patching.Model.Forecast;
 using Patching.Model.Pipeline;
 
 namespace Patching.Cli.Commands;
@@ -32,7 +33,7 @@ internal static class PatchCommand
             CommonOptions.Epochs, CommonOptions.LearningRate, CommonOptions.WeightDecay, CommonOptions.LabelSmoothing, CommonOptions.BatchSize,
             CommonOptions.WarmupLength, CommonOptions.ClipNorm, CommonOptions.TrainText, CommonOptions.Seed, CommonOptions.Save, CommonOptions.EvalEveryEpoch, CommonOptions.ExpName,
             CommonOptions.Shots, CommonOptions.Balanced, CommonOptions.Workers, CommonOptions.SkipBadImages, CommonOptions.Cache,
-            CommonOptions.ReducedJpeg, CommonOptions.Overwrite, CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device,
+            CommonOptions.ReducedJpeg, CommonOptions.Overwrite, CommonOptions.DryRun, CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device,
             CommonOptions.Precision, CommonOptions.Threads, CommonOptions.BatchNorm,
         ];
         foreach (Option option in options) command.Options.Add(option);
@@ -68,8 +69,17 @@ internal static class PatchCommand
         Cache = parsed.GetValue(CommonOptions.Cache),
         ReducedJpeg = parsed.GetValue(CommonOptions.ReducedJpeg),
         Overwrite = parsed.GetValue(CommonOptions.Overwrite),
+        DryRun = parsed.GetValue(CommonOptions.DryRun),
         Command = CommonOptions.AsTyped(parsed),
     };
+
+    /// <summary>Prints what a dry run found out.</summary>
+    public static int Forecast(ParseResult parsed, ProgressReporter progress, RunForecast forecast)
+    {
+        progress.Finish();
+        ForecastList.Print(parsed.InvocationConfiguration.Output, forecast);
+        return ExitCodes.Done;
+    }
 
     private static int Run(ParseResult parsed, CancellationToken cancellation)
     {
@@ -91,6 +101,7 @@ internal static class PatchCommand
         using Device device = CommonOptions.OpenDevice(parsed);
         using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);
         using PatchPipeline pipeline = new(device, settings, progress.Events);
+        if (settings.DryRun) return Forecast(parsed, progress, pipeline.ForecastPatch(cancellation));
         IReadOnlyList<ResultRecord> results = pipeline.Patch(cancellation);
         progress.Finish();
         ResultsTable.Print(parsed.InvocationConfiguration.Output, results, settings.TrainDataset);

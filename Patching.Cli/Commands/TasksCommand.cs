@@ -28,7 +28,7 @@ internal static class TasksCommand
         {
             RecipePath, Model, Strategy, TrainDatasets, Mixing, BothOrders, CommonOptions.EvalDatasets, CommonOptions.DataLocation, Alpha, MaxDrop, CommonOptions.Resolution, Budget,
             CommonOptions.Epochs, CommonOptions.LearningRate, CommonOptions.WeightDecay, CommonOptions.LabelSmoothing, CommonOptions.BatchSize, CommonOptions.WarmupLength,
-            CommonOptions.ClipNorm, CommonOptions.Seed, CommonOptions.Save, CommonOptions.ResultsDb, CommonOptions.ExpName, CommonOptions.Workers, CommonOptions.Overwrite,
+            CommonOptions.ClipNorm, CommonOptions.Seed, CommonOptions.Save, CommonOptions.ResultsDb, CommonOptions.ExpName, CommonOptions.Workers, CommonOptions.Cache, CommonOptions.Overwrite,
             CommonOptions.Activation, CommonOptions.Tokenizer, CommonOptions.Device, CommonOptions.Precision, CommonOptions.Threads,
         };
         command.SetAction((parsed, cancellation) => Task.FromResult(Run(parsed, cancellation)));
@@ -44,7 +44,7 @@ internal static class TasksCommand
         if (workers is < 1 or > PatchSettings.MostThreads) throw new InputException($"--workers {workers}: must be between 1 and {PatchSettings.MostThreads}");
         TaskRunSettings run = new(
             save, parsed.GetValue(CommonOptions.ResultsDb), CommonOptions.AsTyped(parsed), parsed.GetValue(CommonOptions.Overwrite), workers, CommonOptions.PrecisionOf(parsed),
-            CommonOptions.ActivationOf(parsed), parsed.GetValue(CommonOptions.Tokenizer));
+            CommonOptions.ActivationOf(parsed), parsed.GetValue(CommonOptions.Tokenizer), parsed.GetValue(CommonOptions.Cache));
         recipe = recipe with { Model = ModelsCommand.Resolve(parsed, recipe.Model, cancellation) };
         using Device device = CommonOptions.OpenDevice(parsed);
         using ProgressReporter progress = new(parsed.InvocationConfiguration.Error);

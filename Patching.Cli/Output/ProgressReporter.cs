@@ -120,7 +120,8 @@ internal sealed class ProgressReporter : IDisposable
         width = line.Length;
     }
 
-    private static string Duration(double seconds) =>
+    /// <summary>A time as people say it.</summary>
+    internal static string Duration(double seconds) =>
         seconds < 60 ? string.Create(CultureInfo.InvariantCulture, $"{seconds:0} s")
         : seconds < 3600 ? string.Create(CultureInfo.InvariantCulture, $"{seconds / 60:0.0} min")
         : string.Create(CultureInfo.InvariantCulture, $"{seconds / 3600:0.0} h");

@@ -154,9 +154,11 @@ public static partial class Attention
         other = current + 2 * tileBytes + 2 * numberBytes;
         HeadRows q = Queries(place.Pair, shape), k = Keys(q, shape), v = Values(q, shape);
         HeadRows head = Output(place.Pair, shape);
+        int firstOfPair = place.Pair * shape.Tokens;
+        uint numberLane = (uint)(place.Column * sizeof(float));
         int first = causal != 0 ? place.FirstOfGroup / TileRows * TileRows : 0;
         CopyRows(keyRows, groupBytes, qkv, k, qkv, v, place.FirstOfGroup, groupRows, shape, width);
-        CopyQueries(current, qkv, q, dy, head, logSumExp, delta, place.Pair, first, TileRows, shape, width);
+        CopyQueries(current, qkv, q, dy, head, logSumExp, delta, firstOfPair, first, TileRows, shape, width);
         WaitForTile();
 
         KeyRows<TColumns> rows = default;
@@ -167,15 +169,15 @@ public static partial class Attention
             if (next < shape.Tokens)
             {
                 int count = RowsOfTile(shape.Tokens - next);
-                CopyQueries(other, qkv, q, dy, head, logSumExp, delta, place.Pair, next, count, shape, width);
+                CopyQueries(other, qkv, q, dy, head, logSumExp, delta, firstOfPair, next, count, shape, width);
             }
             if (place.First < shape.Tokens && (causal == 0 || query + TileRows > place.First))
             {
                 rows = shape.Tokens - query > WarpRows
                     ? AddQueries<TColumns, Accumulator64, Fragments64>(
-                        rows, keyRows, valueRows, current, query, scale, place, causal, width)
+                        rows, keyRows, valueRows, current, numberLane, query, scale, place, causal, width)
                     : AddQueries<TColumns, Accumulator16, Fragments16>(
-                        rows, keyRows, valueRows, current, query, scale, place, causal, width);
+                        rows, keyRows, valueRows, current, numberLane, query, scale, place, causal, width);
             }
             WaitForTile();
             uint used = current;
@@ -183,6 +185,9 @@ public static partial class Attention
             other = used;
         }
         if (place.First >= shape.Tokens) return;
+        // Found anew: kept through the loop they would be registers that the sums need.
+        k = Keys(q, shape);
+        v = Values(q, shape);
         WriteRows(dqkv, k, WarpMatrix.ScaleRows(rows.Keys, scale, scale), keyRows + place.OwnRows, place, shape, width);
         WriteRows(dqkv, v, rows.Values, valueRows + place.OwnRows, place, shape, width);
     }
@@ -196,13 +201,13 @@ public static partial class Attention
     /// <summary>What a tile of queries adds to dk and dv of a warp's keys.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static KeyRows<TColumns> AddQueries<TColumns, TScores, TWeights>(
-        KeyRows<TColumns> rows, uint keyRows, uint valueRows, uint queries, int firstQuery, float scale, Place place, int causal, int width)
+        KeyRows<TColumns> rows, uint keyRows, uint valueRows, uint queries, uint numberLane, int firstQuery, float scale, Place place, int causal, int width)
         where TColumns : unmanaged
         where TScores : unmanaged
         where TWeights : unmanaged
     {
         uint tileBytes = (uint)(
-            TileRows * 2 * width), gradients = queries + tileBytes, numbers = gradients + tileBytes + (uint)(place.Column * sizeof(float));
+            TileRows * 2 * width), gradients = queries + tileBytes, numbers = gradients + tileBytes + numberLane;
         TScores s = WarpMatrix.ProductTransposed<TScores>(keyRows + place.OwnRows + place.RowLane, queries + place.ColumnLane, width);
         TScores p = WarpMatrix.ColumnExponentials(HideQueries(s, firstQuery, place, causal), scale * Log2OfE, numbers);
         TColumns dv = WarpMatrix.AddProduct(rows.Values, WarpMatrix.Round<TScores, TWeights>(p), gradients + place.RowLane);
@@ -215,12 +220,12 @@ public static partial class Attention
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void CopyQueries(
         uint stage, ArrayView<Word4> qkv, HeadRows q, ArrayView<Word4> dy, HeadRows head, ArrayView<float> logSumExp,
-        ArrayView<float> delta, int pair, int first,
+        ArrayView<float> delta, int firstOfPair, int first,
         int count, AttentionShape shape, int width)
     {
         uint tileBytes = (uint)(TileRows * 2 * width), numbers = stage + 2 * tileBytes;
         CopyRows(stage, tileBytes, qkv, q, dy, head, first, count, shape, width);
-        CopyNumbers(numbers, logSumExp, pair, first, shape);
-        CopyNumbers(numbers + TileRows * sizeof(float), delta, pair, first, shape);
+        CopyNumbers(numbers, logSumExp, firstOfPair, first, shape);
+        CopyNumbers(numbers + TileRows * sizeof(float), delta, firstOfPair, first, shape);
     }
 }

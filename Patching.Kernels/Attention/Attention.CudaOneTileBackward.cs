@@ -40,7 +40,7 @@ public static partial class Attention
         CopyRows(q, qkv, queries, 0, TileRows, shape, width);
         CopyRows(k, tileBytes, qkv, Keys(queries, shape), qkv, Values(queries, shape), 0, TileRows, shape, width);
         CopyRows(gradients, tileBytes, dy, head, y, head, 0, TileRows, shape, width);
-        CopyNumbers(logs, logSumExp, place.Pair, 0, shape);
+        CopyNumbers(logs, logSumExp, place.Pair * shape.Tokens, 0, shape);
         for (int i = Group.IdxX; i < TileRows; i += Group.DimX)
             if (i >= Group.DimX / 2) SharedWords.Store(deltas + (uint)(sizeof(float) * i), 0);
         WaitForTile();

@@ -111,13 +111,13 @@ public static partial class Attention
 
     /// <summary>The first threads of the group start to copy a tile's worth of numbers, one per token, zero past the last.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void CopyNumbers(uint shared, ArrayView<float> perToken, int pair, int first, AttentionShape shape)
+    private static void CopyNumbers(uint shared, ArrayView<float> perToken, int firstOfPair, int first, AttentionShape shape)
     {
         for (int i = Group.IdxX; i < TileRows; i += Group.DimX)
         {
             bool exists = first + i < shape.Tokens;
             SharedWords.CopyAsync(
-                shared + (uint)(sizeof(float) * i), ref perToken[pair * shape.Tokens + (exists ? first + i : 0)], exists ? 4 : 0);
+                shared + (uint)(sizeof(float) * i), ref perToken[firstOfPair + (exists ? first + i : 0)], exists ? 4 : 0);
         }
     }
 
@@ -178,8 +178,8 @@ public static partial class Attention
     private static TScores HideQueries<TScores>(TScores scores, int firstQuery, Place place, int causal)
         where TScores : unmanaged
     {
-        if (causal == 0 || firstQuery >= place.First + WarpRows - 1) return scores;
-        int diagonal = place.First + place.Row - firstQuery - place.Column;
+        if (causal == 0 || firstQuery > place.First + (WarpRows - 2)) return scores;
+        int diagonal = place.First - firstQuery + place.Row - place.Column;
         return WarpMatrix.KeepFrom(scores, diagonal, diagonal + 8);
     }
 

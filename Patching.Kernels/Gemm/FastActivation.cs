@@ -30,13 +30,13 @@ internal static class FastActivation
 
     /// <summary>f(x) for sixteen.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Gemm.Rows4 Value(Gemm.Rows4 x, int kind) => kind == (int)ActivationKind.QuickGelu
+    public static Rows4 Value(Rows4 x, int kind) => kind == (int)ActivationKind.QuickGelu
         ? new() { R0 = QuickGelu(x.R0), R1 = QuickGelu(x.R1), R2 = QuickGelu(x.R2), R3 = QuickGelu(x.R3) }
         : new() { R0 = Gelu(x.R0), R1 = Gelu(x.R1), R2 = Gelu(x.R2), R3 = Gelu(x.R3) };
 
     /// <summary>f'(x) for sixteen.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Gemm.Rows4 Derivative(Gemm.Rows4 x, int kind) => kind == (int)ActivationKind.QuickGelu
+    public static Rows4 Derivative(Rows4 x, int kind) => kind == (int)ActivationKind.QuickGelu
         ? new() { R0 = QuickGeluDerivative(x.R0), R1 = QuickGeluDerivative(x.R1), R2 = QuickGeluDerivative(x.R2), R3 = QuickGeluDerivative(x.R3) }
         : new() { R0 = GeluDerivative(x.R0), R1 = GeluDerivative(x.R1), R2 = GeluDerivative(x.R2), R3 = GeluDerivative(x.R3) };
 

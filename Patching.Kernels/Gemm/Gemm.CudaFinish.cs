@@ -23,13 +23,6 @@ public static partial class Gemm
     /// <param name="Rounded">Not 0: the output is bfloat16.</param>
     internal readonly record struct FinishParts(int Activation, int HasBias, int HasSaved, int Added, int Rounded);
 
-    /// <summary>Four rows of four columns, two rows apart: what a lane works on at a time, to have four loads in flight.</summary>
-    internal struct Rows4
-    {
-        /// <summary>The first row; the others follow.</summary>
-        public Float4 R0, R1, R2, R3;
-    }
-
     /// <summary>Finishes this warp's tile: half of it at a time, so that it needs no more shared memory than the ring had.</summary>
     /// <param name="c">The tile.</param>
     /// <param name="output">[M, N], one after the other where the sum is divided; single precision or bfloat16.</param>
@@ -39,7 +32,7 @@ public static partial class Gemm
     /// <param name="shape">The product.</param>
     /// <param name="parts">What there is to do.</param>
     /// <param name="form">Constants.</param>
-    /// <param name="backward">A constant: multiply by the activation's derivative instead of applying it.</param>
+    /// <param name="backward">A constant: multiply by the activation's derivative instead of applying it. There is no bias then.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Finish(
         WarpTile c, ArrayView<ushort> output, ArrayView<float> bias, ArrayView<ushort> saved, ArrayView<ushort> added,
@@ -82,28 +75,29 @@ public static partial class Gemm
         ArrayView<ushort> added, ProductShape shape, FinishParts parts, bool backward)
     {
         int lane = Group.IdxX & 31, four = lane & 15, column = firstColumn + 4 * four;
-        long partRow = (long)part * shape.M;
         if (column >= shape.N) return;
-        Float4 b = parts.HasBias != 0 ? bias.Cast<Float4>()[column >> 2] : default;
+        Float4 b = !backward && parts.HasBias != 0 ? bias.Cast<Float4>()[column >> 2] : default;
         for (int row = lane >> 4; row < rows; row += 8)
         {
-            RowPieces at = new((partRow + firstRow + row) * (shape.N >> 2) + (column >> 2), shape.N >> 1, rows - row);
-            Rows4 s = backward && parts.HasSaved != 0 ? LoadRounded(saved, at) : default;
-            Rows4 r = parts.Added == FloatsAdded ? LoadFloats(added, at) : parts.Added == BFloatsAdded ? LoadRounded(added, at) : default;
-            Rows4 v = LoadStaged(staged, row, four);
-            v = Add(v, b);
+            RowPlace at = new(part * shape.M + firstRow + row, column >> 2, shape.N >> 2, rows - row);
+            RoundedRows4 s = backward && parts.HasSaved != 0 ? RowAccess.LoadRounded(ref saved[0], at) : default;
+            Rows4 r = parts.Added == FloatsAdded ? RowAccess.LoadFloats(ref added[0], at)
+                : parts.Added == BFloatsAdded ? Widen(RowAccess.LoadRounded(ref added[0], at)) : default;
+            Rows4 v = RowAccess.LoadStaged(staged + (uint)(row << 8), WarpTile.StagedPlace(row, four));
             if (!backward)
             {
-                if (parts.HasSaved != 0) StoreRounded(saved, at, v);
+                v = Add(v, b);
+                if (parts.HasSaved != 0) RowAccess.StoreRounded(ref saved[0], at, v);
                 if (parts.Activation != NoActivation) v = FastActivation.Value(v, parts.Activation);
             }
             else if (parts.HasSaved != 0)
             {
-                v = Multiply(v, FastActivation.Derivative(s, parts.Activation));
+                v = Multiply(v, FastActivation.Derivative(Widen(s), parts.Activation));
             }
-            if (parts.Added != NothingAdded) v = Add(v, r);
-            if (parts.Rounded != 0) StoreRounded(output, at, v);
-            else StoreFloats(output, at, v);
+            // Zeros are added where nothing is: a branch around it would keep every sum twice.
+            v = Add(v, r);
+            if (parts.Rounded != 0) RowAccess.StoreRounded(ref output[0], at, v);
+            else RowAccess.StoreFloats(ref output[0], at, v);
         }
     }
 
@@ -120,7 +114,7 @@ public static partial class Gemm
             int row = i / WarpTile.Columns, column = i & (WarpTile.Columns - 1);
             if (column >= columns) continue;
             long at = (partRow + firstRow + row) * shape.N + firstColumn + column;
-            float v = SharedMemoryAccess.LoadFloat(WarpTile.Staged(staged, row, column >> 2) + (uint)((column & 3) << 2));
+            float v = SharedMemoryAccess.LoadFloat(staged + (uint)((row << 8) + ((column & 3) << 2)) + WarpTile.StagedPlace(row, column >> 2));
             if (parts.HasBias != 0) v += bias[firstColumn + column];
             if (!backward)
             {
@@ -138,75 +132,13 @@ public static partial class Gemm
         }
     }
 
-    /// <summary>
-    /// Where in a matrix a lane's four rows are, in pieces of four columns. The first always exists. In place of others that do not, the first is loaded once
-    /// more: that takes no branch, so that four loads leave one after the other.
-    /// </summary>
-    /// <param name="First">The piece in the first row.</param>
-    /// <param name="Step">Pieces from one of the four rows to the next: two rows of the matrix.</param>
-    /// <param name="Left">Rows of the matrix from the first one on, at least one.</param>
-    private readonly record struct RowPieces(long First, int Step, int Left)
-    {
-        /// <summary>The piece to load for row 0 to 3.</summary>
-        public long Existing(int row) => First + (Left > 2 * row ? row * Step : 0);
-    }
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Rows4 LoadStaged(uint staged, int row, int four) => new()
-    {
-        R0 = SharedMemoryAccess.LoadFloats(WarpTile.Staged(staged, row, four)),
-        R1 = SharedMemoryAccess.LoadFloats(WarpTile.Staged(staged, row + 2, four)),
-        R2 = SharedMemoryAccess.LoadFloats(WarpTile.Staged(staged, row + 4, four)),
-        R3 = SharedMemoryAccess.LoadFloats(WarpTile.Staged(staged, row + 6, four)),
-    };
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Rows4 LoadFloats(ArrayView<ushort> matrix, RowPieces at)
-    {
-        ArrayView<Float4> pieces = matrix.Cast<Float4>();
-        return new Rows4
-        {
-            R0 = pieces[at.First],
-            R1 = pieces[at.Existing(1)],
-            R2 = pieces[at.Existing(2)],
-            R3 = pieces[at.Existing(3)],
-        };
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Rows4 LoadRounded(ArrayView<ushort> matrix, RowPieces at)
-    {
-        ArrayView<Word2> pieces = matrix.Cast<Word2>();
-        Word2 p0 = pieces[at.First], p1 = pieces[at.Existing(1)], p2 = pieces[at.Existing(2)], p3 = pieces[at.Existing(3)];
-        return new Rows4 { R0 = FromBFloats(p0), R1 = FromBFloats(p1), R2 = FromBFloats(p2), R3 = FromBFloats(p3) };
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreFloats(ArrayView<ushort> matrix, RowPieces at, Rows4 v)
-    {
-        ArrayView<Float4> pieces = matrix.Cast<Float4>();
-        pieces[at.First] = v.R0;
-        if (at.Left > 2) pieces[at.First + at.Step] = v.R1;
-        if (at.Left > 4) pieces[at.First + 2 * at.Step] = v.R2;
-        if (at.Left > 6) pieces[at.First + 3 * at.Step] = v.R3;
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreRounded(ArrayView<ushort> matrix, RowPieces at, Rows4 v)
-    {
-        ArrayView<Word2> pieces = matrix.Cast<Word2>();
-        pieces[at.First] = ToBFloats(v.R0);
-        if (at.Left > 2) pieces[at.First + at.Step] = ToBFloats(v.R1);
-        if (at.Left > 4) pieces[at.First + 2 * at.Step] = ToBFloats(v.R2);
-        if (at.Left > 6) pieces[at.First + 3 * at.Step] = ToBFloats(v.R3);
-    }
+    private static Rows4 Widen(RoundedRows4 s) =>
+        new() { R0 = FromBFloats(s.R0), R1 = FromBFloats(s.R1), R2 = FromBFloats(s.R2), R3 = FromBFloats(s.R3) };
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Float4 FromBFloats(Word2 p) =>
         new(PtxMath.LowBFloat(p.X), PtxMath.HighBFloat(p.X), PtxMath.LowBFloat(p.Y), PtxMath.HighBFloat(p.Y));
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Word2 ToBFloats(Float4 v) => new(PtxMath.PackBFloats(v.X, v.Y), PtxMath.PackBFloats(v.Z, v.W));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Rows4 Add(Rows4 a, Float4 b) => new() { R0 = Add(a.R0, b), R1 = Add(a.R1, b), R2 = Add(a.R2, b), R3 = Add(a.R3, b) };

@@ -125,7 +125,7 @@ public static partial class Gemm
         bool wantsSums = hasBias != 0 && Grid.IdxX == 0;
         WarpTile c = ProductAndSums(dy, x, shape, form, wantsSums, out LineSums sums);
         FinishParts finish = new(NoActivation, HasBias: 0, HasSaved: 0, isDivided != 0 ? NothingAdded : FloatsAdded, Rounded: 0);
-        Finish(c, dw, dbias, dw, dw, shape, finish, form, backward: false);
+        Finish(c, dw, dbias, dw, dw, shape, finish, form, backward: true);
         if (wantsSums) FinishSums(sums, dbias, shape, isDivided, form);
     }
 
@@ -146,7 +146,7 @@ public static partial class Gemm
     private static void AddSum(float sum, int line, int part, ArrayView<float> dbias, ProductShape shape, int isDivided)
     {
         if (line >= shape.M) return;
-        long at = (long)part * shape.M + line;
+        int at = part * shape.M + line;
         dbias[at] = isDivided != 0 ? sum : dbias[at] + sum;
     }
 

@@ -81,6 +81,26 @@ public static partial class Gemm
             new((Slot + stages) % form.Stages, (Parity + (Slot + stages) / form.Stages) & 1);
     }
 
+    /// <summary>
+    /// A product and its tiles. The counts come from the host: computed by the kernel, they would be registers of every thread from beginning to end; a parameter is
+    /// read where it is needed.
+    /// </summary>
+    /// <param name="Product">The product.</param>
+    /// <param name="Across">Tiles side by side.</param>
+    /// <param name="Down">Tiles one below the other.</param>
+    /// <param name="Tiles">Tiles of all parts of the sum.</param>
+    /// <param name="Stages">Stages of the whole sum.</param>
+    internal readonly record struct TiledShape(ProductShape Product, int Across, int Down, int Tiles, int Stages)
+    {
+        /// <summary>Cuts a product into the tiles of a form.</summary>
+        public static TiledShape Create(ProductShape shape, WgmmaForm form)
+        {
+            int across = ProductSize.CountOf(shape.N, form.Columns), down = ProductSize.CountOf(shape.M, form.Rows);
+            int stages = ProductSize.CountOf(shape.K, WgmmaForm.Depth);
+            return new(shape, across, down, across * down * ProductSize.CountOf(stages, shape.StagesPerPart), stages);
+        }
+    }
+
     /// <summary>A tile of the product and its part of the sum.</summary>
     /// <param name="Row">First row.</param>
     /// <param name="Column">First column.</param>
@@ -102,7 +122,7 @@ public static partial class Gemm
 
         public FinishParts Parts { get; init; }
 
-        /// <summary>A constant: multiply by the activation's derivative instead of applying it.</summary>
+        /// <summary>A constant: multiply by the activation's derivative instead of applying it. There is no bias then.</summary>
         public bool IsBackward { get; init; }
 
         /// <summary>Whether sums of the lines of A are added to <see cref="Bias"/>; the constant false where they never are.</summary>
@@ -111,7 +131,7 @@ public static partial class Gemm
 
     /// <summary>Computes this group's tiles: number <c>Grid.IdxX</c> and every <c>Grid.DimX</c>-th after it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void WgmmaTiles(ulong mapA, ulong mapB, ProductShape shape, TileTarget target, WgmmaForm form)
+    private static void WgmmaTiles(ulong mapA, ulong mapB, TiledShape shape, TileTarget target, WgmmaForm form)
     {
         Wgmma.DeclareAccumulators(AllSums);
         uint memory = (SharedBase() + (MatrixDescriptor.AtomBytes - 1)) & ~(uint)(MatrixDescriptor.AtomBytes - 1);
@@ -146,30 +166,23 @@ public static partial class Gemm
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static uint Empty(uint memory, int slot, WgmmaForm form) => Full(memory, slot, form) + (uint)(form.Stages * Mbarrier.Bytes);
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static int CountTiles(ProductShape shape, WgmmaForm form) =>
-        ProductSize.CountOf(shape.N, form.Columns) * ProductSize.CountOf(shape.M, form.Rows)
-        * ProductSize.CountOf(ProductSize.CountOf(shape.K, WgmmaForm.Depth), shape.StagesPerPart);
-
     // Neighbouring numbers lie side by side: what runs at the same time shares rows of A and columns of B in the L2 cache.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TilePlace Locate(int tile, ProductShape shape, WgmmaForm form)
+    private static TilePlace Locate(int tile, TiledShape shape, WgmmaForm form)
     {
-        int across = ProductSize.CountOf(shape.N, form.Columns), down = ProductSize.CountOf(shape.M, form.Rows);
-        int line = tile / across, part = line / down, first = part * shape.StagesPerPart;
-        int end = Math.Min(first + shape.StagesPerPart, ProductSize.CountOf(shape.K, WgmmaForm.Depth));
-        return new((line - part * down) * form.Rows, (tile - line * across) * form.Columns, part, first, end - first);
+        int line = tile / shape.Across, part = line / shape.Down, first = part * shape.Product.StagesPerPart;
+        int end = Math.Min(first + shape.Product.StagesPerPart, shape.Stages);
+        return new((line - part * shape.Down) * form.Rows, (tile - line * shape.Across) * form.Columns, part, first, end - first);
     }
 
     // ---- the producer: one thread ----
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Produce(uint memory, ulong mapA, ulong mapB, ProductShape shape, WgmmaForm form)
+    private static void Produce(uint memory, ulong mapA, ulong mapB, TiledShape shape, WgmmaForm form)
     {
         // All stages are empty: as if the round before this one were over.
         RingPlace at = new(0, 1);
-        int tiles = CountTiles(shape, form);
-        for (int number = Grid.IdxX; number < tiles; number += Grid.DimX)
+        for (int number = Grid.IdxX; number < shape.Tiles; number += Grid.DimX)
         {
             TilePlace tile = Locate(number, shape, form);
             for (int stage = 0; stage < tile.Stages; stage++)
@@ -201,11 +214,11 @@ public static partial class Gemm
     // ---- the consumers: two warpgroups ----
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Consume(uint memory, ProductShape shape, TileTarget target, WgmmaForm form)
+    private static void Consume(uint memory, TiledShape shape, TileTarget target, WgmmaForm form)
     {
-        int consumer = Group.IdxX / Wgmma.Threads - 1, turn = 0, tiles = CountTiles(shape, form);
+        int consumer = Group.IdxX / Wgmma.Threads - 1, turn = 0;
         RingPlace at = new(0, 0);
-        for (int number = Grid.IdxX; number < tiles; number += Grid.DimX)
+        for (int number = Grid.IdxX; number < shape.Tiles; number += Grid.DimX)
         {
             TilePlace tile = Locate(number, shape, form);
             if (!form.IsAlternating || (turn & 1) == consumer)
@@ -213,28 +226,28 @@ public static partial class Gemm
                 // Tiles are multiplied in order: whoever waited for a stage two rounds ahead would be content with this round's.
                 if (form.IsAlternating && turn > 0) NamedBarrier.Synchronize(TurnBarrier(turn), ConsumerThreads);
                 bool wantsSums = target.HasSums && tile.Column == 0;
-                if (wantsSums) MultiplyStages(memory, at, tile.Stages, consumer, true, form);
-                else MultiplyStages(memory, at, tile.Stages, consumer, false, form);
-                if (form.IsAlternating && number + Grid.DimX < tiles) NamedBarrier.Arrive(TurnBarrier(turn + 1), ConsumerThreads);
-                Wgmma.Wait(0);
-                Mbarrier.Arrive(Empty(memory, at.After(tile.Stages - 1, form).Slot, form), IsFirstLane());
-                FinishTile(memory, tile, consumer, shape, target, form);
-                if (wantsSums) FinishSums(tile, consumer, shape, target, form);
+                int next = number + Grid.DimX < shape.Tiles ? turn + 1 : NoTurn;
+                if (wantsSums) MultiplyStages(memory, at, tile.Stages, consumer, next, true, form);
+                else MultiplyStages(memory, at, tile.Stages, consumer, next, false, form);
+                FinishTile(memory, tile, consumer, shape.Product, target, form);
+                if (wantsSums) FinishSums(tile, consumer, shape.Product, target, form);
             }
             at = at.After(tile.Stages, form);
             turn++;
         }
     }
 
+    private const int NoTurn = -1;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int TurnBarrier(int turn) => 1 + (turn & 1);
 
+    /// <summary>
+    /// Multiplies the stages of a tile, lets the other warpgroup begin turn <paramref name="next"/> unless it is <see cref="NoTurn"/>, and waits for the sums. Products
+    /// and the wait for them stand in one run of instructions: the assembler must see that no other way leads from one to the other, or it waits for every product.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static int IsFirstLane() => (Group.IdxX & 31) == 0 ? 1 : 0;
-
-    /// <summary>Multiplies the stages of a tile. Afterwards the products of the last one are still computing, and it has not been given back.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void MultiplyStages(uint memory, RingPlace at, int stages, int consumer, bool withSums, WgmmaForm form)
+    private static void MultiplyStages(uint memory, RingPlace at, int stages, int consumer, int next, bool withSums, WgmmaForm form)
     {
         uint a = memory + (uint)(form.IsAlternating ? 0 : consumer * MatrixDescriptor.BlockBytes), b = memory + (uint)form.ABytes;
         ulong operandA = MatrixDescriptor.Swizzled(a), operandB = MatrixDescriptor.Swizzled(b);
@@ -252,10 +265,13 @@ public static partial class Gemm
             Wgmma.Commit();
             // This stage's products go on; those of the one before are over, and its memory may be filled again.
             Wgmma.Wait(1);
-            Mbarrier.Arrive(Empty(memory, before, form), stage > 0 ? IsFirstLane() : 0);
+            Mbarrier.ArriveOnce(Empty(memory, before, form), stage);
             before = at.Slot;
             at = at.Next(form);
         }
+        if (form.IsAlternating && next != NoTurn) NamedBarrier.Arrive(TurnBarrier(next), ConsumerThreads);
+        Wgmma.Wait(0);
+        Mbarrier.ArriveOnce(Empty(memory, before, form), 1);
     }
 
     /// <summary>16 steps of the sum: one instruction, or one for each 64 rows; and, where sums of the lines of A are wanted, a product with ones.</summary>
@@ -284,10 +300,10 @@ public static partial class Gemm
         {
             int down = form.IsAlternating ? block >> 1 : consumer, across = form.IsAlternating ? block & 1 : block;
             int row = tile.Row + down * Wgmma.Rows + warp * WarpTile.RowBlock, column = tile.Column + across * WarpTile.Columns;
-            if (block == 0) WarpRow.Stage(Wgmma.Accumulators(0), staged, place);
-            else if (block == 1) WarpRow.Stage(Wgmma.Accumulators(32), staged, place);
-            else if (block == 2) WarpRow.Stage(Wgmma.Accumulators(64), staged, place);
-            else WarpRow.Stage(Wgmma.Accumulators(96), staged, place);
+            if (block == 0) Wgmma.Stage(0, staged, place);
+            else if (block == 1) Wgmma.Stage(32, staged, place);
+            else if (block == 2) Wgmma.Stage(64, staged, place);
+            else Wgmma.Stage(96, staged, place);
             Warp.Barrier();
             int rows = Math.Min(WarpTile.RowBlock, shape.M - row);
             FinishRows(

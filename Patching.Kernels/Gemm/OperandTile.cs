@@ -1,5 +1,8 @@
+using System.Globalization;
 using System.Runtime.CompilerServices;
+using System.Text;
 using ILGPU;
+using ILGPU.IR.Intrinsics;
 
 namespace Patching.Kernels;
 
@@ -52,11 +55,19 @@ internal static class OperandTile
         int firstRow = (along ? first : step) + row, rowLimit = along ? limit : end;
         int column = (along ? step : first) + piece * PieceNumbers, columnLimit = along ? end : limit;
         uint passBytes = (uint)threads * 16;
-        CopyPiece(place, matrix, pitch, firstRow, rowLimit, column, columnLimit, aligned);
-        CopyPiece(place + passBytes, matrix, pitch, firstRow + rowsPerPass, rowLimit, column, columnLimit, aligned);
+        if (aligned)
+        {
+            // Limits of columns are multiples of eight here: a piece is inside or outside.
+            int left = column < columnLimit ? rowLimit - firstRow : 0;
+            CopyPieces(
+                place, ref matrix[0], firstRow, column / PieceNumbers, pitch / PieceNumbers, left, rowsPerPass, threads, lines * Depth / PieceNumbers / threads);
+            return;
+        }
+        CopyPiece(place, matrix, pitch, firstRow, rowLimit, column, columnLimit);
+        CopyPiece(place + passBytes, matrix, pitch, firstRow + rowsPerPass, rowLimit, column, columnLimit);
         if (lines * Depth / PieceNumbers == 2 * threads) return;
-        CopyPiece(place + 2 * passBytes, matrix, pitch, firstRow + 2 * rowsPerPass, rowLimit, column, columnLimit, aligned);
-        CopyPiece(place + 3 * passBytes, matrix, pitch, firstRow + 3 * rowsPerPass, rowLimit, column, columnLimit, aligned);
+        CopyPiece(place + 2 * passBytes, matrix, pitch, firstRow + 2 * rowsPerPass, rowLimit, column, columnLimit);
+        CopyPiece(place + 3 * passBytes, matrix, pitch, firstRow + 3 * rowsPerPass, rowLimit, column, columnLimit);
     }
 
     /// <summary>
@@ -99,17 +110,42 @@ internal static class OperandTile
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static uint AcrossOffset(int step, int piece, int lines) => (uint)(step * 2 * lines + ((piece ^ (step & 7)) << 4));
 
+    /// <summary>
+    /// Starts a thread's copies of 16 bytes each: pass after pass <paramref name="rowsPerPass"/> rows of the matrix and <paramref name="threads"/> pieces of shared
+    /// memory further. Written as text, so that no address and no distance lives longer than the copies (see <see cref="RowAccess"/>).
+    /// </summary>
+    /// <param name="place">Where to, in shared memory.</param>
+    /// <param name="matrix">Its first byte, aligned to 16.</param>
+    /// <param name="row">The first row.</param>
+    /// <param name="piece">The piece of the rows.</param>
+    /// <param name="pieces">Pieces in a row.</param>
+    /// <param name="left">Rows of the matrix from the first one on. Of others nothing is read, whatever the address, and zeros are written.</param>
+    /// <param name="rowsPerPass">A constant, as are the following.</param>
+    /// <param name="threads">Threads of the group.</param>
+    /// <param name="passes">Passes.</param>
+    [IntrinsicImplementation, PtxWriter(typeof(OperandTile), nameof(CopyPiecesText))]
+    private static void CopyPieces(
+        uint place, ref ushort matrix, int row, int piece, int pieces, int left, int rowsPerPass, int threads, int passes) =>
+        throw new NotSupportedException("shared memory has no addresses on the simulator");
+
+    private static string CopyPiecesText(PtxCall call)
+    {
+        StringBuilder text = new("{ .reg .pred %is; .reg .b64 %at, %step; .reg .b32 %bytes;\n");
+        text.AppendLine("cvt.u64.u32 %at, $3; mad.wide.u32 %at, $2, $4, %at; shl.b64 %at, %at, 4; add.s64 %at, %at, $g1;");
+        text.AppendLine(CultureInfo.InvariantCulture, $"mul.wide.u32 %step, $4, {call.Constant(6) * 16};");
+        for (int pass = 0; pass < call.Constant(8); pass++)
+        {
+            if (pass > 0) text.Append("add.s64 %at, %at, %step; ");
+            text.Append(CultureInfo.InvariantCulture, $"setp.gt.s32 %is, $5, {pass * call.Constant(6)}; selp.b32 %bytes, 16, 0, %is; ");
+            text.AppendLine(CultureInfo.InvariantCulture, $"cp.async.cg.shared.global [$0+{pass * call.Constant(7) * 16}], [%at], 16, %bytes;");
+        }
+        return text.Append('}').ToString();
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void CopyPiece(
-        uint place, ArrayView<ushort> matrix, int pitch, int row, int rowLimit, int column, int columnLimit, bool aligned)
+        uint place, ArrayView<ushort> matrix, int pitch, int row, int rowLimit, int column, int columnLimit)
     {
-        if (aligned)
-        {
-            // Limits of columns are multiples of eight here: a piece is inside or outside. Of one outside, nothing is read, whatever the address.
-            int bytes = row < rowLimit && column < columnLimit ? 16 : 0;
-            SharedMemoryAccess.CopyAsync(place, ref matrix.Cast<Word4>()[row * (pitch / PieceNumbers) + column / PieceNumbers], bytes);
-            return;
-        }
         int count = row < rowLimit ? Math.Min(Math.Max(columnLimit - column, 0), PieceNumbers) : 0;
         long start = (long)row * pitch + column;
         if (pitch % 4 == 0)

@@ -1,4 +1,7 @@
+using System.Globalization;
 using System.Runtime.CompilerServices;
+using System.Text;
+using ILGPU.IR.Intrinsics;
 
 namespace Patching.Kernels;
 
@@ -44,7 +47,7 @@ internal struct WarpTile
     }
 
     /// <summary>
-    /// Writes the first two blocks of rows (or the only one) to shared memory, row-major, 256 bytes per row, to be read with <see cref="Staged"/>. The
+    /// Writes the first two blocks of rows (or the only one) to shared memory, row-major, 256 bytes per row, to be read with <see cref="RowAccess.LoadStaged"/>. The
     /// instruction set
     /// spreads a row over the four lanes of a quad, two numbers each; global memory wants long rows. Columns are exchanged in groups of eight,
     /// <c>group ^ row % 4</c>, so that the 16 lanes whose words travel together (four rows) meet in no bank.
@@ -74,9 +77,9 @@ internal struct WarpTile
         return c;
     }
 
-    /// <summary>Address of four consecutive columns, number <paramref name="four"/> (0 to 15) of a row of a tile that <see cref="Stage"/> wrote.</summary>
+    /// <summary>Where in a row that <see cref="Stage"/> wrote four consecutive columns are, number <paramref name="four"/> (0 to 15).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static uint Staged(uint memory, int row, int four) => memory + (uint)((row << 8) + ((four << 4) ^ ((row & 3) << 5)));
+    public static uint StagedPlace(int row, int four) => (uint)((four << 4) ^ ((row & 3) << 5));
 }
 
 /// <summary>16 rows of 64 columns: eight accumulators of 16 x 8, in the order of the columns.</summary>
@@ -99,26 +102,27 @@ internal struct WarpRow
         C7 = TensorCore.Multiply(c.C7, a, b3.Z, b3.W),
     };
 
-    /// <summary>See <see cref="WarpTile.Stage"/>.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Stage(WarpRow c, uint memory, uint place)
-    {
-        StageBlock(c.C0, memory + place);
-        StageBlock(c.C1, memory + (place ^ 32));
-        StageBlock(c.C2, memory + (place ^ 64));
-        StageBlock(c.C3, memory + (place ^ 96));
-        StageBlock(c.C4, memory + (place ^ 128));
-        StageBlock(c.C5, memory + (place ^ 160));
-        StageBlock(c.C6, memory + (place ^ 192));
-        StageBlock(c.C7, memory + (place ^ 224));
-    }
+    /// <summary>See <see cref="WarpTile.Stage"/>; <paramref name="place"/> is <see cref="WarpTile.StagePlace"/>.</summary>
+    [IntrinsicImplementation, PtxWriter(typeof(WarpRow), nameof(StageText))]
+    public static void Stage(WarpRow c, uint memory, uint place) => throw new NotSupportedException("a matrix in a warp's registers has no emulation on the simulator");
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StageBlock(Float4 c, uint address)
+    private static string StageText(PtxCall call) => StoreText(i => $"$0[{i}]", "$1", "$2");
+
+    /// <summary>
+    /// Text that stores 32 numbers, named by <paramref name="register"/>. The addresses of the eight groups of columns are computed where they are used: as
+    /// arguments each would be a register for the whole kernel.
+    /// </summary>
+    internal static string StoreText(Func<int, string> register, string memory, string place)
     {
-        const uint eightRows = 8 * WarpTile.Columns * sizeof(float);
-        SharedMemoryAccess.Store(address, c.X, c.Y);
-        SharedMemoryAccess.Store(address + eightRows, c.Z, c.W);
+        const int eightRows = 8 * WarpTile.Columns * sizeof(float);
+        StringBuilder text = new("{ .reg .b32 %group;\n");
+        for (int i = 0; i < 8; i++)
+        {
+            text.Append(CultureInfo.InvariantCulture, $"xor.b32 %group, {place}, {32 * i}; add.s32 %group, %group, {memory}; ");
+            text.Append(CultureInfo.InvariantCulture, $"st.shared.v2.f32 [%group], {{{register(4 * i)}, {register(4 * i + 1)}}}; ");
+            text.AppendLine(CultureInfo.InvariantCulture, $"st.shared.v2.f32 [%group+{eightRows}], {{{register(4 * i + 2)}, {register(4 * i + 3)}}};");
+        }
+        return text.Append('}').ToString();
     }
 }
 

@@ -45,4 +45,23 @@ public static partial class Interpolation
                 Require.Extent(y.Count), y.Floats, theta0.Floats, theta1.Floats, weight0, weight1);
         if (rounded.Exists && (isCopy || !isCuda)) Rounding.Forward(device, rounded, y);
     }
+
+    /// <summary>The same for weights in the processor's memory that are on their way from one file to another: on the calling thread, with the same bits.</summary>
+    /// <param name="theta">theta0; becomes the interpolated weights.</param>
+    /// <param name="theta1">The weights at <paramref name="alpha"/> = 1, as many.</param>
+    /// <param name="alpha">Mixing coefficient.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The coefficient is not a finite number.</exception>
+    public static unsafe void InPlace(Span<float> theta, ReadOnlySpan<float> theta1, double alpha)
+    {
+        if (!double.IsFinite(alpha))
+            throw new ArgumentOutOfRangeException(nameof(alpha), alpha, "the mixing coefficient must be a finite number");
+        if (theta.Length != theta1.Length) throw new ArgumentException($"{theta.Length} and {theta1.Length} weights");
+        if (alpha == 0) return;
+        if (alpha == 1)
+        {
+            theta1.CopyTo(theta);
+            return;
+        }
+        fixed (float* y = theta, p1 = theta1) StoreRange(y, y, p1, theta.Length, (float)(1 - alpha), (float)alpha);
+    }
 }

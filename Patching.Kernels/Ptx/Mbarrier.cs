@@ -25,9 +25,11 @@ internal static class Mbarrier
     [IntrinsicImplementation, Ptx("mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;")]
     public static void ArriveExpecting(uint address, int bytes) => throw NoBarriers();
 
-    /// <summary>Arrives if <paramref name="condition"/> is not 0; without a branch.</summary>
-    [IntrinsicImplementation, Ptx("{ .reg .pred %p; setp.ne.s32 %p, $1, 0; @%p mbarrier.arrive.shared::cta.b64 _, [$0]; }")]
-    public static void Arrive(uint address, int condition) => throw NoBarriers();
+    /// <summary>One arrival of the warp, by its first lane, if <paramref name="condition"/> is not 0; without a branch.</summary>
+    [IntrinsicImplementation, Ptx(
+        "{ .reg .pred %first; .reg .u32 %lane; mov.u32 %lane, %laneid; setp.eq.u32 %first, %lane, 0; "
+        + "setp.ne.and.s32 %first, $1, 0, %first; @%first mbarrier.arrive.shared::cta.b64 _, [$0]; }")]
+    public static void ArriveOnce(uint address, int condition) => throw NoBarriers();
 
     /// <summary>1 if the phase of this parity is over, otherwise 0, after having waited for a while.</summary>
     [IntrinsicImplementation, Ptx("{ .reg .pred %p; mbarrier.try_wait.parity.shared::cta.b64 %p, [$0], $1; selp.b32 $r, 1, 0, %p; }")]

@@ -16,7 +16,7 @@ internal static class WarpMatrixText
     {
         int width = 4 * call.Results;
         StringBuilder text = Block("").Append(Chunks("x", "$0", width));
-        for (int k = 0; k < width / 16; k++) text.AppendLine(Load("", Registers("$r", 4 * k), Chunk("x", "$0", width, 0, 2 * k)));
+        for (int k = 0; k < width / 16; k++) text.AppendLine(Load("", Registers("$r", 4 * k), KeptChunk("x", "$0", width, 0, 2 * k)));
         return End(text);
     }
 
@@ -39,7 +39,7 @@ internal static class WarpMatrixText
         for (int k = 0; k < call.Arguments[1] / 4; k++)
             for (int n = 0; n < width / 16; n++)
             {
-                text.AppendLine(Load(".trans", "{%b0, %b1, %b2, %b3}", Chunk("x", "$2", width, 16 * k, 2 * n)));
+                text.AppendLine(Load(".trans", "{%b0, %b1, %b2, %b3}", KeptChunk("x", "$2", width, 16 * k, 2 * n)));
                 text.AppendLine(Multiply(8 * n, Registers("$1", 4 * k), "{%b0, %b1}"));
                 text.AppendLine(Multiply(8 * n + 4, Registers("$1", 4 * k), "{%b2, %b3}"));
             }
@@ -129,17 +129,19 @@ internal static class WarpMatrixText
     private static string RowProducts(PtxCall call, int width, bool fromMemory)
     {
         int columns = 2 * call.Results;
-        StringBuilder text = Block(".reg .b32 %a<4>; .reg .b32 %b<4>;").Append(Chunks("x", "$1", width));
-        if (fromMemory) text.Append(Chunks("y", "$0", width));
+        StringBuilder text = Block(".reg .b32 %a<4>; .reg .b32 %b<4>; .reg .b32 %x; .reg .b32 %y;");
         for (int i = 0; i < call.Results; i++) text.Append(Invariant($"mov.f32 $r[{i}], 0f00000000; "));
         text.AppendLine();
         for (int k = 0; k < width / 16; k++)
         {
             string a = fromMemory ? "{%a0, %a1, %a2, %a3}" : Registers("$0", 4 * k);
-            if (fromMemory) text.AppendLine(Load("", a, Chunk("y", "$0", width, 0, 2 * k)));
+            // One address at a time: all that the exclusive or can give, kept, are registers that the sums of other products need.
+            if (width != 80) text.Append(Invariant($"xor.b32 %x, $1, {32 * (k % 4)}; "));
+            if (width != 80 && fromMemory) text.Append(Invariant($"xor.b32 %y, $0, {32 * (k % 4)}; "));
+            if (fromMemory) text.AppendLine(Load("", a, Chunk("%y", "$0", width, 0, 2 * k)));
             for (int n = 0; n < columns / 16; n++)
             {
-                text.AppendLine(Load("", "{%b0, %b1, %b2, %b3}", Chunk("x", "$1", width, 16 * n, 2 * k)));
+                text.AppendLine(Load("", "{%b0, %b1, %b2, %b3}", Chunk("%x", "$1", width, 16 * n, 2 * k)));
                 text.AppendLine(Multiply(8 * n, a, "{%b0, %b1}")).AppendLine(Multiply(8 * n + 4, a, "{%b2, %b3}"));
             }
         }
@@ -189,9 +191,12 @@ internal static class WarpMatrixText
         return text.AppendLine().ToString();
     }
 
-    private static string Chunk(string name, string address, int width, int row, int chunk) => width == 80
+    private static string Chunk(string flipped, string address, int width, int row, int chunk) => width == 80
         ? Invariant($"[{address}+{row * 2 * width + 16 * chunk}]")
-        : Invariant($"[%{name}{chunk / 2 % 4}+{row * 2 * width + chunk / 8 * 128}]");
+        : Invariant($"[{flipped}+{row * 2 * width + chunk / 8 * 128}]");
+
+    private static string KeptChunk(string name, string address, int width, int row, int chunk) =>
+        Chunk(Invariant($"%{name}{chunk / 2 % 4}"), address, width, row, chunk);
 
     // ---- instructions ----
 

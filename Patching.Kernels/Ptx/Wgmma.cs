@@ -60,9 +60,12 @@ internal static class Wgmma
     [IntrinsicImplementation, PtxWriter(typeof(Wgmma), nameof(MultiplyText))]
     public static void Multiply(ulong a, ulong b, int keep, int first, int columns, int transposeA, int transposeB) => throw NeedsWarpgroup();
 
-    /// <summary>16 rows of 64 columns: the 32 sums from <paramref name="first"/> (a constant) on, which must have been waited for.</summary>
-    [IntrinsicImplementation, PtxWriter(typeof(Wgmma), nameof(ReadText))]
-    public static WarpRow Accumulators(int first) => throw NeedsWarpgroup();
+    /// <summary>
+    /// Writes this warp's 16 rows of 64 columns, the 32 sums from <paramref name="first"/> (a constant) on, which must have been waited for, to shared memory as
+    /// <see cref="WarpRow.Stage"/> does: straight from their registers.
+    /// </summary>
+    [IntrinsicImplementation, PtxWriter(typeof(Wgmma), nameof(StageText))]
+    public static void Stage(int first, uint memory, uint place) => throw NeedsWarpgroup();
 
     /// <summary>The four sums from <paramref name="first"/> (a constant) on: 16 rows of 8 columns.</summary>
     [IntrinsicImplementation, PtxWriter(typeof(Wgmma), nameof(ReadText))]
@@ -75,6 +78,9 @@ internal static class Wgmma
         return FormattableString.Invariant(
             $"{{ .reg .pred %keep; setp.ne.s32 %keep, $2, 0; wgmma.mma_async.sync.aligned.m64n{columns}k16.f32.bf16.bf16 {{{sums}}}, $0, $1, %keep, 1, 1, $i5, $i6; }}");
     }
+
+    private static string StageText(PtxCall call) =>
+        WarpRow.StoreText(i => FormattableString.Invariant($"%sum{call.Constant(0) + i}"), "$1", "$2");
 
     private static string ReadText(PtxCall call)
     {

@@ -121,6 +121,10 @@ public sealed record PredictionFile
         };
     }
 
+    /// <summary>Bytes of a file, nearly: with as many thumbnails as there can be.</summary>
+    public static long BytesFor(int images, int alphas) =>
+        sizeof(int) * (1L + 2L * alphas) * images + FlippedImages.Most * (3L * FlippedImages.Side * FlippedImages.Side + sizeof(int));
+
     private static string Hash(Dictionary<string, string> metadata, int[] labels, IReadOnlyList<EvaluationScore> scores)
     {
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);

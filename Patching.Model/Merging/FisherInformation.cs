@@ -23,15 +23,17 @@ public static class FisherInformation
     /// <param name="model">The model; single precision.</param>
     /// <param name="dataset">Images and classes.</param>
     /// <param name="batches">How images are loaded.</param>
+    /// <param name="cache">Keeps the images that are used; null keeps none.</param>
     /// <param name="settings">How it is estimated.</param>
     /// <param name="progress">Called with images done and to do.</param>
     /// <param name="cancellation">Ends it.</param>
     /// <returns>The information, to be disposed by the caller, and the number of images seen.</returns>
     public static (ParameterSet Information, int Samples) Estimate(
-        ClipModel model, ImageDataset dataset, BatchOptions batches, FisherSettings settings, Action<long, long>? progress, CancellationToken cancellation)
+        ClipModel model, ImageDataset dataset, BatchOptions batches, ImageCache? cache, FisherSettings settings, Action<long, long>? progress, CancellationToken cancellation)
     {
         int[] chosen = [.. TorchPermutation.Create(dataset.Count, settings.Seed).Take(settings.Samples)];
-        SubsetDataset samples = new(dataset.Name, dataset, chosen);
+        ImageDataset samples = new SubsetDataset(dataset.Name, dataset, chosen);
+        if (cache is not null) samples = cache.ForEvaluation(samples, batches, cancellation);
         ZeroShotHead head = new HeadCache(null).Get(model, dataset).Head;
         ParameterSet information = new(model.Device, "Fisher information", model.Vision.Table);
         using OneImage step = new(model, head);

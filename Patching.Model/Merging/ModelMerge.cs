@@ -117,14 +117,16 @@ public sealed class ModelMerge : IDisposable
     /// <param name="make">Fills the first elements of an array with a parameter.</param>
     /// <param name="output">Where to.</param>
     /// <param name="metadata">Texts for the header.</param>
-    internal static void Write(ClipCheckpoint like, Action<ParameterSpec, float[]> make, MergeOutput output, IReadOnlyDictionary<string, string> metadata)
+    /// <param name="lateMetadata">What takes their place when all parameters are written, where some are not known before.</param>
+    internal static void Write(
+        ClipCheckpoint like, Action<ParameterSpec, float[]> make, MergeOutput output, IReadOnlyDictionary<string, string> metadata,
+        Func<IReadOnlyDictionary<string, string>>? lateMetadata = null)
     {
         ReadAhead ahead = new(ParameterTable.All(like.Config), make);
         try
         {
-            CheckpointWriter.Save(
-                output.Folder, like.Config, like.Preprocess, ahead.Read, type: output.Type, metadata: metadata, tokenizerDirectory: like.TokenizerDirectory,
-                overwrite: output.Overwrite, counters: like.Counters);
+            CheckpointWriter.SaveSupplied(
+                output.Folder, like.Config, like.Preprocess, ahead.Next, naming: null, output.Type, metadata, like.TokenizerDirectory, output.Overwrite, like.Counters, lateMetadata);
         }
         finally
         {

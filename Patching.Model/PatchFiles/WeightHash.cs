@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using Patching.Model.Clip;
-using Patching.Model.Merging;
 using Patching.Model.Weights;
 
 namespace Patching.Model.PatchFiles;
@@ -35,12 +34,7 @@ internal sealed class WeightHash : IDisposable
         try
         {
             using WeightHash hash = new(model.Config);
-            float[] buffer = new float[ParameterTable.All(model.Config).Max(spec => spec.Length)];
-            foreach (ParameterSpec spec in ParameterTable.All(model.Config))
-            {
-                ahead.Read(spec, buffer.AsSpan(0, spec.Length));
-                hash.Add(spec, buffer.AsSpan(0, spec.Length));
-            }
+            foreach (ParameterSpec spec in ParameterTable.All(model.Config)) hash.Add(spec, ahead.Next(spec));
             return hash.Finish();
         }
         finally

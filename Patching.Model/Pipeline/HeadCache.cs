@@ -47,13 +47,20 @@ public sealed class HeadCache(string? directory)
         return (head, key);
     }
 
+    /// <summary>Whether the head of a data set need not be built.</summary>
+    public bool Has(ClipModel model, ImageDataset dataset)
+    {
+        string key = Key(model, dataset);
+        return built.ContainsKey(key) || (directory is not null && Read(PathOf(directory, dataset, key), key, dataset.ClassNames.Count, model.Config.EmbeddingWidth) is not null);
+    }
+
     private static ZeroShotHead Build(ClipModel model, ImageDataset dataset) =>
         model.BuildHead(dataset.ClassNames, dataset.Templates);
 
     private static ZeroShotHead Get(ClipModel model, ImageDataset dataset, string directory, string key)
     {
-        string path = Path.Combine(directory, $"{FileName(dataset.Name)}-{key[..12]}.safetensors");
-        if (File.Exists(path) && Read(path, key, dataset.ClassNames.Count, model.Config.EmbeddingWidth) is { } cached) return cached;
+        string path = PathOf(directory, dataset, key);
+        if (Read(path, key, dataset.ClassNames.Count, model.Config.EmbeddingWidth) is { } cached) return cached;
         ZeroShotHead head = Build(model, dataset);
         Write(path, key, head);
         return head;
@@ -61,6 +68,7 @@ public sealed class HeadCache(string? directory)
 
     private static ZeroShotHead? Read(string path, string key, int classes, int embeddingWidth)
     {
+        if (!File.Exists(path)) return null;
         try
         {
             using SafetensorsFile file = SafetensorsFile.Open(path);
@@ -86,6 +94,8 @@ public sealed class HeadCache(string? directory)
         writer.Write(head.Weights);
         writer.Complete();
     }
+
+    private static string PathOf(string directory, ImageDataset dataset, string key) => Path.Combine(directory, $"{FileName(dataset.Name)}-{key[..12]}.safetensors");
 
     private static string FileName(string dataset) => string.Concat(dataset.Select(c => char.IsAsciiLetterOrDigit(c) ? c : '_'));
 }

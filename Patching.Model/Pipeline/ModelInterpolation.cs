@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Security.Cryptography;
 using Patching.Kernels;
 using Patching.Model.Clip;
 using Patching.Model.Merging;
@@ -31,33 +32,38 @@ public static class ModelInterpolation
         ModelComparison.RequireSame(zero, one);
         PatchSettings.CheckFolder("--save", directory);
         foreach (double alpha in alphas) CheckpointWriter.RequireReplaceable(Path.Combine(directory, PatchedModels.DirectoryName(alpha)), overwrite);
-        // Each hash reads a whole file; they do not depend on each other.
-        Parallel.Invoke(() => _ = zero.Sha256, () => _ = one.Sha256);
+        // Each hash reads a whole file, and is not needed before the first model is complete. On threads of their own they leave those of the pool to the blending.
+        Task<string> hashOfZero = Alone(() => zero.Sha256), hashOfOne = Alone(() => one.Sha256);
         using Blender blender = new(device, ParameterTable.All(zero.Config).Max(spec => spec.Length));
         List<string> written = [];
         foreach (double alpha in alphas)
         {
             string target = Path.Combine(directory, PatchedModels.DirectoryName(alpha));
-            Dictionary<string, string> metadata = new()
+            Dictionary<string, string> Metadata(string ofZero, string ofOne) => new()
             {
                 ["alpha"] = alpha.ToString("R", CultureInfo.InvariantCulture),
-                ["base_model_sha256"] = zero.Sha256,
-                ["finetuned_model_sha256"] = one.Sha256,
+                ["base_model_sha256"] = ofZero,
+                ["finetuned_model_sha256"] = ofOne,
                 ["command"] = command,
             };
             MergeOutput output = new(target, Command: command, Overwrite: overwrite);
-            ModelMerge.Write(zero, (spec, values) => blender.Blend(zero, one, spec, alpha, values.AsSpan(0, spec.Length)), output, metadata);
+            string unknown = new('0', 2 * SHA256.HashSizeInBytes);
+            ModelMerge.Write(
+                zero, (spec, values) => blender.Blend(zero, one, spec, alpha, values.AsSpan(0, spec.Length)), output, Metadata(unknown, unknown),
+                () => Metadata(hashOfZero.GetAwaiter().GetResult(), hashOfOne.GetAwaiter().GetResult()));
             written.Add(target);
             progress?.Invoke("interpolate", written.Count, alphas.Count);
         }
         return written;
     }
 
-    /// <summary>Three buffers on the device, each as long as the longest tensor.</summary>
+    private static Task<string> Alone(Func<string> work) => Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+    /// <summary>Blends parameter by parameter: on the processor where they lie, on other devices in buffers as long as the longest parameter.</summary>
     private sealed class Blender : IDisposable
     {
         private readonly Device device;
-        private readonly Arena arena;
+        private readonly Arena? arena;
         private readonly float[] other;
         private Tensor zero;
         private Tensor one;
@@ -66,7 +72,7 @@ public static class ModelInterpolation
         {
             this.device = device;
             other = new float[longest];
-            arena = Arena.Allocate(device, "interpolation", a => (zero, one) = (a.Take("theta0", longest), a.Take("theta1", longest)));
+            if (!device.IsHost) arena = Arena.Allocate(device, "interpolation", a => (zero, one) = (a.Take("theta0", longest), a.Take("theta1", longest)));
         }
 
         public void Blend(ClipCheckpoint zeroFile, ClipCheckpoint oneFile, ParameterSpec spec, double alpha, Span<float> values)
@@ -75,6 +81,11 @@ public static class ModelInterpolation
             zeroFile.Read(spec, values);
             oneFile.Read(spec, ofOne);
             if (values.SequenceEqual(ofOne)) return;
+            if (arena is null)
+            {
+                Interpolation.InPlace(values, ofOne, alpha);
+                return;
+            }
             Tensor a = zero.Prefix(spec.Length), b = one.Prefix(spec.Length);
             a.CopyFrom(values);
             b.CopyFrom(ofOne);
@@ -82,6 +93,6 @@ public static class ModelInterpolation
             a.CopyTo(values);
         }
 
-        public void Dispose() => arena.Dispose();
+        public void Dispose() => arena?.Dispose();
     }
 }

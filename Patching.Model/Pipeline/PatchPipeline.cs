@@ -16,7 +16,7 @@ namespace Patching.Model.Pipeline;
 /// The procedure of "Patching open-vocabulary models by interpolating weights" (Ilharco et al. 2022), one call per arrow:
 /// open model and data -> heads from text -> fine-tune the image tower under the frozen head -> interpolate -> save -> evaluate every data set under every alpha -> results.
 /// </summary>
-public sealed class PatchPipeline : IDisposable
+public sealed partial class PatchPipeline : IDisposable
 {
     private readonly PatchSettings settings;
     private readonly PipelineEvents events;
@@ -51,7 +51,7 @@ public sealed class PatchPipeline : IDisposable
             ReducedJpeg = settings.ReducedJpeg,
             Balanced = settings.Balanced,
         };
-        cache = settings.Cache is null ? null : new ImageCache(settings.Cache, events.Note, events.Progress);
+        cache = settings.Cache is null || settings.DryRun ? null : new ImageCache(settings.Cache, events.Note, events.Progress);
     }
 
     /// <summary>Version of this program, as recorded in results.</summary>
@@ -188,11 +188,19 @@ public sealed class PatchPipeline : IDisposable
 
     private (ParameterSet Finetuned, string Recipe, FinetuneSettings? Settings) Train(ImageDataset dataset, ImageDataset[] evaluated, CancellationToken cancellation)
     {
+        (FinetuneSettings recipe, TrainingRun run) = Prepare(dataset, evaluated, cancellation);
+        ParameterSet tuned = settings.TrainText ? Finished(run) ?? TrainBoth(run, recipe, dataset, cancellation) : TaskFinetune.Run(
+            model, () => cache?.ForTraining(dataset, batches, cancellation) ?? dataset, [heads.Get(model, dataset).Head], model.Checkpoint.Read, recipe, run,
+            cancellation);
+        return (tuned, recipe.ToJson(), recipe);
+    }
+
+    /// <summary>Settles what the fine-tune computes, and refuses what cannot be done or saved before any of it is computed.</summary>
+    private (FinetuneSettings Recipe, TrainingRun Run) Prepare(ImageDataset dataset, ImageDataset[] evaluated, CancellationToken cancellation)
+    {
         settings.Recipe(dataset.Count, "", "", model.Precision).Check(settings.WarmupLength is not null);
         if (settings.TrainText) RequireBothTowers();
-        RequireMemory("fine-tuning", settings.TrainText
-            ? MemoryPlan.Pretraining(model.Config, settings.BatchSize, settings.BatchSize, model.Precision)
-            : MemoryPlan.Training(model.Config, settings.BatchSize, dataset.ClassNames.Count, model.Precision));
+        RequireMemory("fine-tuning", TrainingMemory(dataset));
         FinetuneSettings recipe = settings.Recipe(dataset.Count, model.Checkpoint.Sha256, heads.Key(model, dataset), model.Precision) with { BatchNorm = BatchNorm };
         CheckSave(recipe.ToJson());
         TrainingEvents reports = new()
@@ -203,11 +211,15 @@ public sealed class PatchPipeline : IDisposable
         };
         TrainingRun run = new(settings.TrainText ? recipe.Contrastive.Plan : recipe.Plan, batches, FinetuneFolder, settings.Overwrite, reports);
         run.CheckState();
-        ParameterSet tuned = settings.TrainText ? Finished(run) ?? TrainBoth(run, recipe, dataset, cancellation) : TaskFinetune.Run(
-            model, () => cache?.ForTraining(dataset, batches, cancellation) ?? dataset, [heads.Get(model, dataset).Head], model.Checkpoint.Read, recipe, run,
-            cancellation);
-        return (tuned, recipe.ToJson(), recipe);
+        return (recipe, run);
     }
+
+    private IReadOnlyList<MemoryRole> TrainingMemory(ImageDataset dataset) => settings.TrainText
+        ? MemoryPlan.Pretraining(model.Config, settings.BatchSize, settings.BatchSize, model.Precision)
+        : MemoryPlan.Training(model.Config, settings.BatchSize, dataset.ClassNames.Count, model.Precision);
+
+    private IReadOnlyList<MemoryRole> EvaluationMemory(IEnumerable<ImageDataset> datasets) => MemoryPlan.Evaluation(
+        model.Config, settings.BatchSize, datasets.Max(dataset => dataset.ClassNames.Count), model.Precision, settings.TrainText);
 
     private ParameterSet? Finished(TrainingRun run) => run.Finished(path =>
     {
@@ -218,12 +230,17 @@ public sealed class PatchPipeline : IDisposable
 
     private ParameterSet TrainBoth(TrainingRun run, FinetuneSettings recipe, ImageDataset dataset, CancellationToken cancellation)
     {
-        LabelTexts texts = new(LabelTexts.Of(dataset), model.Tokenizer, model.Config.Text!.ContextLength, settings.Seed);
-        TextTransformer tower = new(model.Device, model.Config, model.Precision);
-        using ContrastiveTrainer trainer = new(
-            model.Device, model.Config, (VisionTransformer)model.Tower, tower, model.Checkpoint.Read, texts.Choose, recipe.Contrastive);
+        using ContrastiveTrainer trainer = TrainerOfBoth(recipe, dataset);
         run.Run(trainer, cache?.ForTraining(dataset, batches, cancellation) ?? dataset, cancellation);
         return trainer.DetachParameters();
+    }
+
+    private ContrastiveTrainer TrainerOfBoth(FinetuneSettings recipe, ImageDataset dataset)
+    {
+        LabelTexts texts = new(LabelTexts.Of(dataset), model.Tokenizer, model.Config.Text!.ContextLength, settings.Seed);
+        TextTransformer tower = new(model.Device, model.Config, model.Precision);
+        return new ContrastiveTrainer(
+            model.Device, model.Config, (VisionTransformer)model.Tower, tower, model.Checkpoint.Read, texts.Choose, recipe.Contrastive);
     }
 
     private (ParameterSet Finetuned, string Recipe, FinetuneSettings? Settings) Load(string path)
@@ -255,15 +272,8 @@ public sealed class PatchPipeline : IDisposable
     /// <summary>How a fine-tune normalises; null where the model has nothing to normalise over batches.</summary>
     private BatchNormStatistics? BatchNorm => model.Config.Image is ResNetConfig ? settings.BatchNorm ?? BatchNormStatistics.Frozen : null;
 
-    // Memory of the host is granted on paper and missing later, so the plan is compared with what there is.
-    private void RequireMemory(string job, IReadOnlyList<MemoryRole> plan)
-    {
-        long needed = plan.Sum(role => role.Bytes);
-        if (needed > model.Device.MemoryBytes)
-            throw new InputException(string.Create(
-                CultureInfo.InvariantCulture,
-                $"--batch-size {settings.BatchSize}: {job} needs {needed >> 20} MiB, {model.Device.Name} has {model.Device.MemoryBytes >> 20} MiB; use a smaller one"));
-    }
+    private void RequireMemory(string job, IReadOnlyList<MemoryRole> plan) =>
+        MemoryPlan.Require(model.Device, string.Create(CultureInfo.InvariantCulture, $"--batch-size {settings.BatchSize}"), job, plan);
 
     private void SaveModels(PatchedModels line, string recipe, IReadOnlyList<double> alphas)
     {
@@ -302,8 +312,7 @@ public sealed class PatchPipeline : IDisposable
         ImageDataset[] datasets, IReadOnlyList<double?> alphas, Func<double?, ImageParameters> weightsAt, FinetuneSettings? recipe, int? epoch,
         CancellationToken cancellation, Action<EvaluationScore[]>? scored = null, bool resident = false, TunedTexts? texts = null)
     {
-        int classes = datasets.Max(dataset => dataset.ClassNames.Count);
-        RequireMemory("evaluating", MemoryPlan.Evaluation(model.Config, settings.BatchSize, classes, model.Precision, settings.TrainText));
+        RequireMemory("evaluating", EvaluationMemory(datasets));
         using Evaluator evaluator = new(model, batches);
         List<ResultRecord> all = [];
         foreach (ImageDataset dataset in datasets)

@@ -104,6 +104,9 @@ public sealed record PatchSettings
     /// <summary>Replace results of a run with other settings in <see cref="Save"/>.</summary>
     public bool Overwrite { get; init; }
 
+    /// <summary>Only say what would be done (<see cref="PatchPipeline.ForecastPatch"/>): nothing is kept on disk, not even in <see cref="Cache"/>.</summary>
+    public bool DryRun { get; init; }
+
     /// <summary>The command line, recorded in everything that is written.</summary>
     public string Command { get; init; } = "";
 

@@ -88,7 +88,9 @@ public sealed class PretrainPipeline
         ImageDataset dataset, ClipConfig config, PreprocessConfig preprocess, ClipCheckpoint? given, ContrastiveSettings recipe, LabelTexts texts, string vocabulary,
         CancellationToken cancellation)
     {
-        RequireMemory(config, recipe);
+        MemoryPlan.Require(
+            device, string.Create(CultureInfo.InvariantCulture, $"--micro-batch {recipe.MicroBatch}"), "training",
+            MemoryPlan.Pretraining(config, recipe.BatchSize, recipe.MicroBatch, recipe.Precision));
         CheckpointWriter.RequireReplaceable(ModelDirectory, settings.Overwrite || Directory.Exists(Path.Combine(settings.Save, "pretrain")));
         ParameterSource initial = given is null ? (spec, values) => ClipInitialization.Fill(config, settings.Seed, spec, values) : given.Read;
         NormalizationTable table = new(preprocess.Mean.AsSpan(), preprocess.Std.AsSpan());
@@ -103,14 +105,5 @@ public sealed class PretrainPipeline
         CheckpointWriter.Save(
             ModelDirectory, config, preprocess, trainer.Parameters.Fetch, metadata: metadata, tokenizerDirectory: vocabulary, overwrite: true);
         events.Note?.Invoke($"saved {ModelDirectory}");
-    }
-
-    private void RequireMemory(ClipConfig config, ContrastiveSettings recipe)
-    {
-        long needed = MemoryPlan.Pretraining(config, recipe.BatchSize, recipe.MicroBatch, recipe.Precision).Sum(role => role.Bytes);
-        if (needed > device.MemoryBytes)
-            throw new InputException(string.Create(
-                CultureInfo.InvariantCulture,
-                $"--micro-batch {recipe.MicroBatch}: training needs {needed >> 20} MiB, {device.Name} has {device.MemoryBytes >> 20} MiB; use a smaller one"));
     }
 }

@@ -23,8 +23,10 @@ namespace Patching.Model.Tasks;
 /// <param name="Precision">Arithmetic of the towers; null is the fastest that the device has.</param>
 /// <param name="Activation">The non-linearity, where the user states it.</param>
 /// <param name="Tokenizer">Where vocab.json and merges.txt are, if not beside the model.</param>
+/// <param name="Cache">Folder that keeps decoded images between passes and runs; null keeps none.</param>
 public sealed record TaskRunSettings(
-    string Save, string? ResultsDb, string Command, bool Overwrite, int Workers, TowerPrecision? Precision = null, ActivationKind? Activation = null, string? Tokenizer = null);
+    string Save, string? ResultsDb, string Command, bool Overwrite, int Workers, TowerPrecision? Precision = null, ActivationKind? Activation = null, string? Tokenizer = null,
+    string? Cache = null);
 
 /// <summary>A model that a run made, and its accuracy on every test set.</summary>
 /// <param name="Name">What it is: <c>original</c>, <c>MNIST</c>, <c>MNIST then GTSRB</c>, ...</param>
@@ -44,6 +46,7 @@ public sealed class TaskPipeline : IDisposable
     private readonly ClipModel model;
     private readonly HeadCache heads;
     private readonly BatchOptions batches;
+    private readonly ImageCache? cache;
     private readonly ImmutableArray<ParameterSpec> table;
     private readonly string[] tasks;
     private readonly string[] all;
@@ -57,6 +60,7 @@ public sealed class TaskPipeline : IDisposable
     {
         recipe.Check();
         PatchSettings.CheckFolder("--save", run.Save);
+        if (run.Cache is not null) PatchSettings.CheckFolder("--cache", run.Cache);
         (this.recipe, this.run, this.events) = (recipe, run, events);
         tasks = [.. recipe.TrainDatasets.Select(DatasetCatalog.Canonical)];
         all = [.. recipe.EvalDatasets.Select(DatasetCatalog.Canonical).Concat(tasks).Distinct()];
@@ -64,6 +68,7 @@ public sealed class TaskPipeline : IDisposable
         table = ParameterTable.Vision(model.Config);
         heads = new HeadCache(Path.Combine(run.Save, "heads"));
         batches = new BatchOptions(recipe.BatchSize, model.Config.Image.ImageSize) { Resize = model.Checkpoint.Preprocess.Resize, Workers = run.Workers };
+        cache = run.Cache is null ? null : new ImageCache(run.Cache, events.Note, events.Progress);
     }
 
     /// <summary>Runs the recipe.</summary>
@@ -74,8 +79,9 @@ public sealed class TaskPipeline : IDisposable
         ImageDataset[] training = [.. tasks.Select(task => Open(DatasetCatalog.ValidationName(task), DatasetSplit.Train))];
         ImageDataset[] heldOut = [.. all.Select(task => Open(DatasetCatalog.ValidationName(task), DatasetSplit.Test))], test = [.. all.Select(task => Open(task, DatasetSplit.Test))];
         foreach (string note in test.SelectMany(dataset => dataset.Notes).Distinct()) events.Note?.Invoke(note);
+        RequireMemory(training, test);
         RecordRecipe();
-        using ModelScorer scorer = new(model, heldOut, batches, heads, events.Progress);
+        using ModelScorer scorer = new(model, Cached(heldOut, cancellation), batches, heads, events.Progress);
         before = Accuracies(scorer.Score(model.Checkpoint.Read, cancellation));
         stages.Add(new StageModel("original", [], model.Checkpoint.Read));
         switch (recipe.Strategy)
@@ -91,14 +97,38 @@ public sealed class TaskPipeline : IDisposable
                 break;
         }
         foreach (StageModel stage in stages.Skip(1)) Save(stage);
-        return Test(test, cancellation);
+        return Test(Cached(test, cancellation), cancellation);
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
         foreach (ParameterSet set in owned) set.Dispose();
+        cache?.Dispose();
         model.Dispose();
+    }
+
+    private ImageDataset[] Cached(ImageDataset[] datasets, CancellationToken cancellation) =>
+        cache is null ? datasets : [.. datasets.Select(dataset => cache.ForEvaluation(dataset, batches, cancellation))];
+
+    private ImageDataset CachedTraining(ImageDataset dataset, CancellationToken cancellation) => cache?.ForTraining(dataset, batches, cancellation) ?? dataset;
+
+    // The last fine-tune is the one beside which the most models are held.
+    private void RequireMemory(ImageDataset[] training, ImageDataset[] test)
+    {
+        bool isJoint = recipe.Strategy == TaskStrategy.Joint;
+        int finished = recipe.Strategy switch
+        {
+            TaskStrategy.Joint => 0,
+            TaskStrategy.Sequential => 2 * ((recipe.BothOrders && tasks.Length > 1 ? 2 : 1) * tasks.Length - 1),
+            _ => tasks.Length - 1,
+        };
+        int[] classes = [.. training.Select(dataset => dataset.ClassNames.Count)];
+        MemoryPlan.Require(
+            model.Device, string.Create(CultureInfo.InvariantCulture, $"--batch-size {recipe.BatchSize}"), "fine-tuning", [
+                .. MemoryPlan.Training(model.Config, recipe.BatchSize, isJoint ? classes : [classes.Max()], model.Precision),
+                .. MemoryPlan.Scoring(model.Config, recipe.BatchSize, test.Max(dataset => dataset.ClassNames.Count), finished, model.Precision),
+            ]);
     }
 
     private void RecordRecipe()
@@ -113,7 +143,8 @@ public sealed class TaskPipeline : IDisposable
     private void Joint(ImageDataset[] training, ModelScorer scorer, CancellationToken cancellation)
     {
         JointDataset joint = new(training, recipe.Balanced);
-        ParameterSet tuned = Finetune(joint, training, model.Checkpoint.Read, model.Checkpoint.Sha256, "joint", cancellation);
+        ParameterSet tuned = Finetune(
+            joint, () => new JointDataset([.. training.Select(part => CachedTraining(part, cancellation))], recipe.Balanced), training, model.Checkpoint.Read, model.Checkpoint.Sha256, "joint", cancellation);
         Interpolate(string.Join('+', tasks), model.Checkpoint.Read, tuned, tasks, scorer, cancellation);
     }
 
@@ -127,7 +158,7 @@ public sealed class TaskPipeline : IDisposable
             for (int i = 0; i < order.Length; i++)
             {
                 string[] learnt = [.. order[..(i + 1)].Select(task => tasks[task])];
-                ParameterSet tuned = Finetune(training[order[i]], [training[order[i]]], current, chain, "sequential-" + FileName(string.Join('-', learnt)), cancellation);
+                ParameterSet tuned = Finetune(training[order[i]], current, chain, "sequential-" + FileName(string.Join('-', learnt)), cancellation);
                 StageModel stage = Interpolate(string.Join(" then ", learnt), current, tuned, learnt, scorer, cancellation);
                 current = stage.Source;
                 chain = Hash($"{chain}|{learnt[^1]}|{stage.Coefficients[0].ToString("R", CultureInfo.InvariantCulture)}|{RecipeFile.Write(recipe with { Name = null, TrainDatasets = [] })}");
@@ -138,7 +169,7 @@ public sealed class TaskPipeline : IDisposable
     // Parallel and transfer share the fine-tunes: each task by itself, from the original model.
     private void Separate(ImageDataset[] training, ModelScorer scorer, CancellationToken cancellation)
     {
-        ParameterSet[] tuned = [.. training.Select((dataset, i) => Finetune(dataset, [dataset], model.Checkpoint.Read, model.Checkpoint.Sha256, "task-" + FileName(tasks[i]), cancellation))];
+        ParameterSet[] tuned = [.. training.Select((dataset, i) => Finetune(dataset, model.Checkpoint.Read, model.Checkpoint.Sha256, "task-" + FileName(tasks[i]), cancellation))];
         if (recipe.Strategy == TaskStrategy.Transfer)
         {
             for (int i = 0; i < tuned.Length; i++) Interpolate(tasks[i], model.Checkpoint.Read, tuned[i], [tasks[i]], scorer, cancellation);
@@ -177,7 +208,11 @@ public sealed class TaskPipeline : IDisposable
     private ParameterSource Merged(ParameterSource zero, ParameterSet[] tuned, double[] coefficients) => new MergedParameters(
         table, [new MergeInput("", "", zero), .. tuned.Select(set => new MergeInput("", "", set.Fetch))], LinearCombination.Tasks(coefficients)).Read;
 
-    private ParameterSet Finetune(ImageDataset dataset, ImageDataset[] parts, ParameterSource initial, string startsFrom, string folder, CancellationToken cancellation)
+    private ParameterSet Finetune(ImageDataset dataset, ParameterSource initial, string startsFrom, string folder, CancellationToken cancellation) =>
+        Finetune(dataset, () => CachedTraining(dataset, cancellation), [dataset], initial, startsFrom, folder, cancellation);
+
+    private ParameterSet Finetune(
+        ImageDataset dataset, Func<ImageDataset> images, ImageDataset[] parts, ParameterSource initial, string startsFrom, string folder, CancellationToken cancellation)
     {
         (ZeroShotHead Head, string Key)[] ofParts = [.. parts.Select(part => heads.Get(model, part))];
         FinetuneSettings settings = recipe.Finetune(dataset.Name, dataset.Count, startsFrom, string.Join(' ', ofParts.Select(part => part.Key)), model.Precision);
@@ -186,7 +221,7 @@ public sealed class TaskPipeline : IDisposable
         TrainingRun training = new(
             settings.Plan, batches, Path.Combine(run.Save, folder), run.Overwrite, new TrainingEvents { Note = events.Note, Progress = events.Training });
         training.CheckState();
-        ParameterSet tuned = TaskFinetune.Run(model, () => dataset, [.. ofParts.Select(part => part.Head)], initial, settings, training, cancellation);
+        ParameterSet tuned = TaskFinetune.Run(model, images, [.. ofParts.Select(part => part.Head)], initial, settings, training, cancellation);
         owned.Add(tuned);
         return tuned;
     }

@@ -20,7 +20,7 @@ public delegate int[] CaptionSource(int label, int index, int epoch);
 /// then the loss and the gradient of every feature, then each piece once more with everything kept, and backward (Gao et al. 2021, "Scaling deep contrastive learning
 /// batch size under memory limited setup"). That costs a second forward pass and gives the same gradients.
 /// </remarks>
-public sealed class ContrastiveTrainer : ITrainer, IDisposable
+public sealed class ContrastiveTrainer : ITrainer
 {
     private readonly Device device;
     private readonly VisionTransformer imageTower;

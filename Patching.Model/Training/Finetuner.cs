@@ -17,7 +17,7 @@ public sealed record StepReport(long Step, double Loss, double GradientNorm, dou
 /// settings. Holds weights, gradients and moments; one allocation each, made before the first step. Whatever differs between steps (images, labels, AdamW's
 /// coefficients) is uploaded beside the arithmetic of the step before, so that a step is the same launches every time and nothing in it waits for the device.
 /// </summary>
-public sealed class Finetuner : ITrainer, IDisposable
+public sealed class Finetuner : ITrainer
 {
     private const float Beta1 = 0.9f;
     private const float Beta2 = 0.999f;

@@ -44,7 +44,7 @@ public readonly ref struct TrainingBatch(ReadOnlySpan<byte> pixels, ReadOnlySpan
 }
 
 /// <summary>What a run drives: <see cref="Finetuner"/> and <see cref="ContrastiveTrainer"/>.</summary>
-public interface ITrainer
+public interface ITrainer : IDisposable
 {
     /// <summary>What has to be kept to continue.</summary>
     TrainingState State { get; }
@@ -100,6 +100,10 @@ public sealed class TrainingRun
     /// <summary>Refuses, before anything is computed or written, a folder that <see cref="Run"/> would refuse.</summary>
     /// <exception cref="InputException">The folder holds a state with other settings, or a damaged one.</exception>
     public void CheckState() => _ = FindState();
+
+    /// <summary>Steps of this very run that the folder holds already.</summary>
+    /// <exception cref="InputException">As for <see cref="CheckState"/>.</exception>
+    public long StepsKept => FindState();
 
     /// <summary>
     /// The finished parameters where the folder holds the end of this very run; null where there is something to compute. Nothing is computed at all by a run of

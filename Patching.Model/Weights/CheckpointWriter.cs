@@ -10,8 +10,12 @@ namespace Patching.Model.Weights;
 /// <param name="destination">To be filled with its <see cref="ParameterSpec.Length"/> values.</param>
 public delegate void ParameterSource(ParameterSpec spec, Span<float> destination);
 
+/// <summary>Hands out the values of a parameter in the canonical layout, valid until it is called again.</summary>
+/// <param name="spec">The parameter.</param>
+internal delegate ReadOnlySpan<float> ParameterSupply(ParameterSpec spec);
+
 /// <summary>
-/// Writes CLIP checkpoints, complete or not at all. In memory there is never more than the largest parameter and a small buffer. The same
+/// Writes CLIP checkpoints, complete or not at all. In memory there is never more than the largest parameter. The same
 /// arguments give the same bytes.
 /// </summary>
 public static class CheckpointWriter
@@ -42,7 +46,25 @@ public static class CheckpointWriter
         string directory, ClipConfig config, PreprocessConfig preprocess, ParameterSource source,
         CheckpointNaming? naming = null, SafetensorsType type = SafetensorsType.F32,
         IReadOnlyDictionary<string, string>? metadata = null, string? tokenizerDirectory = null, bool overwrite = false,
-        IReadOnlyDictionary<string, long>? counters = null)
+        IReadOnlyDictionary<string, long>? counters = null) =>
+        SaveSupplied(directory, config, preprocess, Buffered(config, source), naming, type, metadata, tokenizerDirectory, overwrite, counters);
+
+    /// <summary><see cref="Save"/> for parameters that lie in memory already, and with texts that become known only while these are written.</summary>
+    /// <param name="directory">As above; so are the others.</param>
+    /// <param name="config">The architecture.</param>
+    /// <param name="preprocess">What the image tower expects of its images.</param>
+    /// <param name="supply">Hands out the parameters.</param>
+    /// <param name="naming">How the tensors are named.</param>
+    /// <param name="type">F32, F16 or BF16.</param>
+    /// <param name="metadata">Further texts for the header.</param>
+    /// <param name="tokenizerDirectory">A folder with vocab.json and merges.txt to be copied.</param>
+    /// <param name="overwrite">Whether an existing checkpoint may be replaced.</param>
+    /// <param name="counters">A ResNet's integer buffers.</param>
+    /// <param name="lateMetadata">Asked for when all parameters are written: what takes the place of <paramref name="metadata"/>, in as many bytes.</param>
+    internal static void SaveSupplied(
+        string directory, ClipConfig config, PreprocessConfig preprocess, ParameterSupply supply, CheckpointNaming? naming, SafetensorsType type,
+        IReadOnlyDictionary<string, string>? metadata, string? tokenizerDirectory, bool overwrite, IReadOnlyDictionary<string, long>? counters,
+        Func<IReadOnlyDictionary<string, string>>? lateMetadata = null)
     {
         bool resNet = config.Image is ResNetConfig;
         if (resNet && naming == CheckpointNaming.HuggingFace)
@@ -58,7 +80,7 @@ public static class CheckpointWriter
             CheckpointNaming names = naming ?? (resNet ? CheckpointNaming.OpenAi : CheckpointNaming.HuggingFace);
             // open_clip's reader refuses tensors that it does not expect, such as OpenAI's three scalars.
             List<(string, long)> integers = resNet ? CountersOf(config, counters) : Scalars(config, names);
-            WriteTensors(weights, config, preprocess, source, names, type, integers, metadata, overwrite: false);
+            WriteTensors(weights, config, preprocess, supply, names, type, integers, metadata, overwrite: false, lateMetadata);
             if (resNet)
             {
                 WriteFile(Path.Combine(temporary, OpenClipConfig.FileName), OpenClipConfig.Write(config, preprocess));
@@ -103,7 +125,7 @@ public static class CheckpointWriter
         {
             Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
             List<(string, long)> integers = [.. Scalars(config, CheckpointNaming.OpenAi), .. CountersOf(config, counters)];
-            WriteTensors(path, config, preprocess, source, CheckpointNaming.OpenAi, type, integers, metadata, overwrite);
+            WriteTensors(path, config, preprocess, Buffered(config, source), CheckpointNaming.OpenAi, type, integers, metadata, overwrite, lateMetadata: null);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -111,9 +133,19 @@ public static class CheckpointWriter
         }
     }
 
+    private static ParameterSupply Buffered(ClipConfig config, ParameterSource source)
+    {
+        float[] buffer = new float[ParameterTable.All(config).Max(spec => spec.Length)];
+        return spec =>
+        {
+            source(spec, buffer.AsSpan(0, spec.Length));
+            return buffer.AsSpan(0, spec.Length);
+        };
+    }
+
     private static void WriteTensors(
-        string path, ClipConfig config, PreprocessConfig preprocess, ParameterSource source, CheckpointNaming naming, SafetensorsType type,
-        List<(string Name, long Value)> scalars, IReadOnlyDictionary<string, string>? metadata, bool overwrite)
+        string path, ClipConfig config, PreprocessConfig preprocess, ParameterSupply supply, CheckpointNaming naming, SafetensorsType type,
+        List<(string Name, long Value)> scalars, IReadOnlyDictionary<string, string>? metadata, bool overwrite, Func<IReadOnlyDictionary<string, string>>? lateMetadata)
     {
         ImmutableArray<ParameterSpec> table = ParameterTable.All(config);
         // The 8-byte scalars come first so that every tensor stays aligned to its element size.
@@ -122,14 +154,13 @@ public static class CheckpointWriter
             tensors.Add(new SafetensorsTensor(stored.Name, type, [.. stored.Shape.Select(size => (long)size)]));
         using var writer = new SafetensorsWriter(path, Describe(config, preprocess, type, metadata), tensors, overwrite);
         foreach ((_, long value) in scalars) writer.WriteInt64(value);
-        float[] buffer = new float[table.Max(spec => spec.Length)];
         foreach (ParameterSpec spec in table)
         {
-            Span<float> values = buffer.AsSpan(0, spec.Length);
-            source(spec, values);
+            ReadOnlySpan<float> values = supply(spec);
             foreach (StoredTensor stored in NameMap.Stored(naming, spec))
                 WriteTensor(writer, stored, values.Slice(stored.First, stored.Length));
         }
+        if (lateMetadata is not null) writer.ReplaceMetadata(Describe(config, preprocess, type, lateMetadata()));
         writer.Complete();
     }
 

@@ -3,6 +3,7 @@ using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using Microsoft.Win32.SafeHandles;
 
 namespace Patching.Model.Weights;
 
@@ -19,7 +20,7 @@ public readonly record struct SafetensorsTensor(string Name, SafetensorsType DTy
 /// <summary>
 /// Writes a safetensors file tensor by tensor, in the order announced, holding no more than a small buffer in memory. The bytes go to a
 /// temporary file in the same folder, which gets its name in <see cref="Complete"/>; disposing before that leaves nothing behind. The same
-/// arguments give the same bytes.
+/// arguments give the same bytes. Room on the disk is reserved at the beginning, and the disk works from the beginning, not only when all has been handed to the system.
 /// </summary>
 /// <example><code>
 /// using var writer = new SafetensorsWriter(path, metadata, [new("weight", SafetensorsType.BF16, [2, 3])]);
@@ -30,12 +31,19 @@ public sealed class SafetensorsWriter : IDisposable
 {
     private const int BufferElements = 1 << 16;
 
+    // Between two requests to write out what the system holds: large enough for the disk, small enough that little is left at the end.
+    private const long FlushInterval = 32 << 20;
+
     private readonly string _path;
     private readonly string _temporary;
     private readonly bool _overwrite;
-    private readonly FileStream _stream;
+    private readonly SafeFileHandle _handle;
     private readonly IReadOnlyList<SafetensorsTensor> _tensors;
     private readonly byte[] _buffer = new byte[BufferElements * sizeof(float)];
+    private readonly int _headerLength;
+    private long _position;
+    private long _flushedAt;
+    private Task _flush = Task.CompletedTask;
     private int _tensor;
     private long _left;
     private bool _completed;
@@ -55,9 +63,12 @@ public sealed class SafetensorsWriter : IDisposable
         if (!overwrite && File.Exists(path))
             throw new InputException($"{path}: exists already; name another file or ask for it to be overwritten");
         _temporary = $"{path}.{Guid.NewGuid():N}.tmp";
+        byte[] header = Header(metadata, tensors);
+        _headerLength = header.Length;
         try
         {
-            _stream = new FileStream(_temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0);
+            _handle = File.OpenHandle(
+                _temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, preallocationSize: header.Length + tensors.Sum(tensor => tensor.Length));
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -65,7 +76,7 @@ public sealed class SafetensorsWriter : IDisposable
         }
         try
         {
-            _stream.Write(Header(metadata, tensors));
+            Put(header);
         }
         catch
         {
@@ -85,9 +96,15 @@ public sealed class SafetensorsWriter : IDisposable
             SafetensorsTensor tensor = Current();
             int size = TensorEntry.ElementSize(tensor.DType);
             int count = (int)Math.Min(Math.Min(values.Length, BufferElements), _left / size);
+            if (tensor.DType == SafetensorsType.F32)
+            {
+                Append(MemoryMarshal.AsBytes(values[..count]));
+                values = values[count..];
+                continue;
+            }
             Span<byte> bytes = _buffer.AsSpan(0, count * size);
             FloatConversion.FromFloat32(bytes, values[..count], tensor.DType);
-            if (tensor.DType != SafetensorsType.F32) RefuseOverflow(tensor, values[..count], bytes);
+            RefuseOverflow(tensor, values[..count], bytes);
             Append(bytes);
             values = values[count..];
         }
@@ -116,13 +133,23 @@ public sealed class SafetensorsWriter : IDisposable
         }
     }
 
+    /// <summary>Replaces the texts of the header by others that take as many bytes: for what becomes known while the tensors are written.</summary>
+    /// <exception cref="ArgumentException">They take more or fewer bytes.</exception>
+    public void ReplaceMetadata(IReadOnlyDictionary<string, string> metadata)
+    {
+        byte[] header = Header(metadata, _tensors);
+        if (header.Length != _headerLength) throw new ArgumentException($"a header of {header.Length} bytes cannot replace one of {_headerLength}", nameof(metadata));
+        RandomAccess.Write(_handle, header, 0);
+    }
+
     /// <summary>Flushes to the disk and gives the file its name. Every announced tensor must have been written.</summary>
     /// <exception cref="InputException">The file has come into being meanwhile and may not be replaced.</exception>
     public void Complete()
     {
         if (_tensor < _tensors.Count) throw new InvalidOperationException($"{_tensors[_tensor].Name} is not complete");
-        _stream.Flush(flushToDisk: true);
-        _stream.Dispose();
+        _flush.GetAwaiter().GetResult();
+        RandomAccess.FlushToDisk(_handle);
+        _handle.Dispose();
         try
         {
             File.Move(_temporary, _path, _overwrite);
@@ -137,7 +164,10 @@ public sealed class SafetensorsWriter : IDisposable
     /// <summary>Closes the file, and removes it unless it was completed.</summary>
     public void Dispose()
     {
-        _stream.Dispose();
+        // What went wrong with a file that is given up does not matter.
+        Task.WaitAny(_flush);
+        _ = _flush.Exception;
+        _handle.Dispose();
         if (!_completed) File.Delete(_temporary);
     }
 
@@ -146,9 +176,19 @@ public sealed class SafetensorsWriter : IDisposable
 
     private void Append(ReadOnlySpan<byte> bytes)
     {
-        _stream.Write(bytes);
+        Put(bytes);
         _left -= bytes.Length;
         SkipFull();
+    }
+
+    private void Put(ReadOnlySpan<byte> bytes)
+    {
+        RandomAccess.Write(_handle, bytes, _position);
+        _position += bytes.Length;
+        if (_position - _flushedAt < FlushInterval || !_flush.IsCompletedSuccessfully) return;
+        _flushedAt = _position;
+        // It waits for the disk, not for the processor.
+        _flush = Task.Factory.StartNew(() => RandomAccess.FlushToDisk(_handle), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
     }
 
     private void SkipFull()

@@ -241,6 +241,8 @@ internal static class BadInputCases
         yield return new("interpolate: one model", "theta1", world => ["interpolate", world.Model, "--save", world.Save]);
         yield return new("interpolate: without --save", "--save", world => ["interpolate", world.Model, world.Model]);
         yield return new("interpolate: --save is a file", "--save", world => ["interpolate", world.Model, world.Model, "--save", world.Weights]);
+        yield return new("interpolate: neither a file nor a published name", "patching models list", world => ["interpolate", "ViT-Z", world.Model, "--save", world.Save]);
+        yield return new("interpolate: neither a file nor a published name, second", "patching models list", world => ["interpolate", world.Model, "ViT-Z", "--save", world.Save]);
         yield return new("interpolate: other architecture", "{root}/wide", world =>
         {
             TinyWorld.WriteModel(world["wide"], TinyWorld.MakeConfig(visionWidth: 32));

@@ -23,7 +23,7 @@ internal sealed class FisherCommandTests
         using ClipModel model = ClipModel.Open(device, world.Model);
         ImageDataset dataset = DatasetCatalog.Open(world.Dataset, DatasetSplit.Train, "");
         BatchOptions batches = new(3, model.Config.Vision.ImageSize) { Workers = 2 };
-        (ParameterSet information, int seen) = FisherInformation.Estimate(model, dataset, batches, new FisherSettings(Samples, TrueLabels: true, Seed: 4), null, default);
+        (ParameterSet information, int seen) = FisherInformation.Estimate(model, dataset, batches, null, new FisherSettings(Samples, TrueLabels: true, Seed: 4), null, default);
         using ParameterSet owned = information;
         Assert.That(seen, Is.EqualTo(Samples));
         Dictionary<string, double[]> expected = Expected(model, dataset, TorchPermutation.Create(dataset.Count, 4).Take(Samples));
@@ -63,6 +63,10 @@ internal sealed class FisherCommandTests
                 "fisher", "--model", world[name], "--tokenizer", world.Model, "--train-dataset", world.Dataset, "--out", world[$"{name}.fisher"], "--samples", "4", "--device", "cpu",
                 "--labels", "true");
         }
+        TinyWorld.Do(
+            "fisher", "--model", world.Model, "--train-dataset", world.Dataset, "--out", world["cached.fisher"], "--samples", "4", "--device", "cpu", "--labels", "true", "--cache", world["cache"]);
+        Assert.That(TinyWorld.WithoutCommand(world["cached.fisher"]), Is.EqualTo(TinyWorld.WithoutCommand(world["model.fisher"])));
+        Assert.That(Directory.GetFiles(world["cache"], "*.images"), Has.Length.EqualTo(1));
         using ModelMerge merge = ModelMerge.Open([world.Model, other], null);
         using FisherFile f0 = FisherFile.Open(world["model.fisher"], merge.Inputs[0], ParameterTable.Vision(merge.Config));
         using FisherFile f1 = FisherFile.Open(world["other.fisher"], merge.Inputs[1], ParameterTable.Vision(merge.Config));

@@ -104,6 +104,11 @@ internal sealed class MergeCommandTests
         Assert.That(outcome.ErrorLines.Count(line => line.Contains("alone", StringComparison.Ordinal)), Is.EqualTo(3));
         Assert.That(TinyWorld.Do(world.Evaluate(world["soup"])).Output, Does.Contain($"({TinyWorld.TestImages}/{TinyWorld.TestImages})"));
         Assert.That(outcome.ErrorLines.Count(line => line.EndsWith("joins", StringComparison.Ordinal) || line.EndsWith("left out", StringComparison.Ordinal)), Is.EqualTo(2));
+
+        arguments[Array.IndexOf(arguments, "-o") + 1] = world["cached"];
+        TinyWorld.Do([.. arguments, "--cache", world["cache"]]);
+        Assert.That(TinyWorld.WithoutCommand(world["cached", "model.safetensors"]), Is.EqualTo(TinyWorld.WithoutCommand(world["soup", "model.safetensors"])));
+        Assert.That(Directory.GetFiles(world["cache"], "*.images"), Has.Length.EqualTo(1));
     }
 
     [Test]

@@ -60,8 +60,10 @@ internal sealed class TasksCommandTests
     public void ARecordedRecipeIsARecipe()
     {
         Outcome first = TinyWorld.Do(Tasks("joint", "colours,things", "a", "--mixing", "proportional", "--max-drop", "50"));
-        Outcome again = TinyWorld.Do("tasks", "--recipe", world["a", "recipe.json"], "--save", world["b"], "--device", "cpu", "--threads", "2", "--workers", "2");
+        Outcome again = TinyWorld.Do("tasks", "--recipe", world["a", "recipe.json"], "--save", world["b"], "--device", "cpu", "--threads", "2", "--workers", "2", "--cache", world["cache"]);
         Assert.That(again.Output, Is.EqualTo(first.Output));
+        // Two tasks to train on, three to choose and to test on.
+        Assert.That(Directory.GetFiles(world["cache"], "*.images"), Has.Length.EqualTo(8));
         Assert.That(File.ReadAllText(world["b", "recipe.json"]), Is.EqualTo(File.ReadAllText(world["a", "recipe.json"])));
         Outcome third = TinyWorld.Do("tasks", "--recipe", world["a", "recipe.json"], "--save", world["a"], "--device", "cpu", "--threads", "2", "--workers", "2");
         Assert.That(third.Error, Does.Contain("found complete"), "fine-tunes are used again");

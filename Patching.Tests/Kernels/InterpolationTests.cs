@@ -32,6 +32,7 @@ internal sealed class InterpolationTests(DeviceKind kind, int threads) : KernelT
         Tensor y = Poisoned(count);
         Interpolation.Forward(Device, y, Tensor(a, count), Tensor(b, count), alpha);
         Assert.That(Bits(Contents(y)), Is.EqualTo(Bits(Expected(a, b, alpha))));
+        Assert.That(Bits(Blended(a, b, alpha)), Is.EqualTo(Bits(Expected(a, b, alpha))));
     }
 
     [Test]
@@ -51,6 +52,7 @@ internal sealed class InterpolationTests(DeviceKind kind, int threads) : KernelT
         Tensor first = Tensor(a, a.Length), second = Tensor(b, b.Length), y = inPlace ? first : Poisoned(a.Length);
         Interpolation.Forward(Device, y, first, second, alpha);
         Assert.That(Bits(Contents(y)), Is.EqualTo(Bits(expected)));
+        Assert.That(Bits(Blended(a, b, alpha)), Is.EqualTo(Bits(expected)));
     }
 
     [Test]
@@ -77,6 +79,13 @@ internal sealed class InterpolationTests(DeviceKind kind, int threads) : KernelT
     public void CoefficientsThatAreNoNumbersAreRefused([Values(double.NaN, double.PositiveInfinity)] double alpha) =>
         Assert.That(() => Interpolation.Forward(Device, Poisoned(1), Poisoned(1), Poisoned(1), alpha),
             Throws.InstanceOf<ArgumentOutOfRangeException>());
+
+    private static float[] Blended(float[] a, float[] b, double alpha)
+    {
+        float[] copy = [.. a];
+        Interpolation.InPlace(copy, b, alpha);
+        return copy;
+    }
 
     private void MatchesBitForBit(string path)
     {

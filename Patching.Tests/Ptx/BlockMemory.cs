@@ -15,8 +15,8 @@ internal static class GenericSpace
 
 /// <summary>
 /// A block's shared memory with its shadow: which bytes were written, and who touched each granule last. Two accesses race when one
-/// writes and neither happened before the other: see <see cref="Warp.Clock"/> between warps; lanes of one warp are ordered while they
-/// execute together, and otherwise by a warp-wide synchronisation only.
+/// writes and neither happened before the other: see <see cref="Warp.Clock"/> between warps; lanes of one warp are ordered by a
+/// synchronisation of the warp only, even where they execute together.
 /// </summary>
 internal sealed unsafe class BlockMemory : IDisposable
 {
@@ -167,11 +167,9 @@ internal sealed unsafe class BlockMemory : IDisposable
     public static AccessStamp Stamp(Warp warp, int lane, bool atomic) => new()
     {
         Thread = (short)((32 * warp.Index) + lane),
-        Diverged = warp.Diverged,
         Atomic = atomic,
         Time = warp.Now,
         Operation = warp.Current.Index,
-        Serial = warp.Serial,
     };
 
     /// <summary>Whether an access of the same block happened before what a lane does now.</summary>
@@ -180,9 +178,8 @@ internal sealed unsafe class BlockMemory : IDisposable
         if (stamp.Time == 0 || (atomic && stamp.Atomic)) return true;
         int other = stamp.Thread >> 5;
         if (other != warp.Index) return stamp.Time <= warp.Clock[other];
-        if (stamp.Thread == (32 * warp.Index) + lane || stamp.Time < warp.SynchronizedAt) return true;
-        // Lanes of one instruction are not ordered among themselves; those of different instructions are, if all of the warp executed both.
-        return stamp.Serial != warp.Serial && !stamp.Diverged && !warp.Diverged;
+        // That a warp executes together orders nothing between its lanes: the assembler may exchange a store and a load of another place.
+        return stamp.Thread == (32 * warp.Index) + lane || stamp.Time < warp.SynchronizedAt;
     }
 
     private bool AnyPending(int address, int bytes)

@@ -39,6 +39,7 @@ internal sealed class FaultTests
     [TestCase("shl.b32 %a0, %i, 2; st.shared.u32 [%a0], %i; bar.sync 0; xor.b32 %a1, %a0, 128; ld.shared.u32 %a1, [%a1]; st.shared.u32 [%a0], %a1;", "data race: ", 64)]
     [TestCase("st.global.u32 [%mine], %i; xor.b32 %a0, %i, 32; mad.wide.u32 %w0, %a0, 4, %out; setp.gt.u32 %p0, %i, 31; @%p0 ld.global.u32 %a1, [%w0];", "data race: reads global address", 64)]
     [TestCase("setp.eq.u32 %p0, %i, 0; @%p0 st.shared.u32 [tile], 1; ld.shared.u32 %a0, [tile];", "data race: reads shared address 0")]
+    [TestCase("shl.b32 %a0, %i, 2; st.shared.u32 [%a0], %i; xor.b32 %a0, %a0, 4; ld.shared.u32 %a1, [%a0];", "data race: reads shared address 4")]
     public void SeesRaces(string body, string reason, int threads = 32) => Assert.That(Snippet.Fault(body, threads), Does.Contain(reason));
 
     [Test]
@@ -52,7 +53,7 @@ internal sealed class FaultTests
     [TestCase("shl.b32 %a0, %i, 2; st.shared.u32 [%a0], %i; bar.sync 0; xor.b32 %a0, %a0, 128; ld.shared.u32 %a1, [%a0]; bar.sync 0; st.shared.u32 [%a0], %a1;")]
     [TestCase("setp.eq.u32 %p0, %i, 0; @%p0 st.shared.u32 [tile], 1; bar.sync 0; ld.shared.u32 %a0, [tile];")]
     [TestCase("setp.lt.u32 %p0, %i, 32; @!%p0 bra OVER; setp.eq.u32 %p1, %i, 0; @%p1 st.shared.u32 [tile], 1; bar.warp.sync 0xffffffff; ld.shared.u32 %a0, [tile]; OVER:")]
-    [TestCase("shl.b32 %a0, %i, 2; st.shared.u32 [%a0], %i; xor.b32 %a0, %a0, 4; ld.shared.u32 %a1, [%a0];")]
+    [TestCase("shl.b32 %a0, %i, 2; st.shared.u32 [%a0], %i; bar.warp.sync 0xffffffff; xor.b32 %a0, %a0, 4; ld.shared.u32 %a1, [%a0];")]
     [TestCase("st.global.u32 [%mine], %i; bar.sync 0; xor.b32 %a0, %i, 32; mad.wide.u32 %w0, %a0, 4, %out; ld.global.u32 %a1, [%w0];")]
     [TestCase("ld.global.u32 %a0, [%in]; bar.sync 0; setp.eq.u32 %p0, %i, 0; @%p0 st.global.u32 [%in], 1;")]
     [TestCase("setp.eq.u32 %p0, %i, 0; @%p0 st.shared.u32 [tile], 0; bar.sync 0; atom.shared.add.u32 %a0, [tile], 1; bar.sync 0; ld.shared.u32 %a1, [tile];")]

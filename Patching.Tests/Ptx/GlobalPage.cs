@@ -22,9 +22,6 @@ internal struct AccessStamp
     /// <summary>Thread of the block; <see cref="Many"/>: several.</summary>
     public short Thread;
 
-    /// <summary>Whether only some lanes of the warp were there.</summary>
-    public bool Diverged;
-
     /// <summary>Whether the access was atomic: two of these do not race.</summary>
     public bool Atomic;
 
@@ -33,9 +30,6 @@ internal struct AccessStamp
 
     /// <summary>The instruction.</summary>
     public int Operation;
-
-    /// <summary>Number of the warp's step, which tells one execution of an instruction from the next.</summary>
-    public uint Serial;
 
     /// <summary>In place of a thread: several threads of one block.</summary>
     public const short Many = -1;

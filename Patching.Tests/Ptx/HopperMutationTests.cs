@@ -94,9 +94,28 @@ internal sealed class HopperMutationTests : MutationTest
         map.CopyTo(parameters);
     });
 
+    [Test]
+    public void SumsStagedAtAWrongPlaceAreWrong([Values(Together, Alternating)] string kernel) =>
+        AssertWrong(kernel, text => Mutation.Replace(text, @"xor\.b32 %group, (%r\d+), 32;", "xor.b32 %group, $1, 64;"));
+
+    [Test]
+    public void StagedSumsReadAtAWrongPlaceAreWrong() =>
+        AssertWrong(Together, text => Mutation.Replace(text, @"xor\.b32 %odd, (%r\d+), 64;", "mov.b32 %odd, $1;"));
+
+    [Test]
+    public void StagedSumsReadTooEarlyAreARace() => AssertFault(Together, text => Mutation.Drop(text, "bar.warp.sync"), Race);
+
+    [Test]
+    public void RowsPastTheEndAreMissed([Values(Together, Alternating)] string kernel) => AssertFault(
+        kernel, text => Mutation.Replace(text, @"setp\.gt\.s32 %is, (%r\d+), 6;", "setp.gt.s32 %is, $1, 0;"), "outside of all allocations");
+
+    [Test]
+    public void ADistanceOfOneRowGivesWrongNumbers() => AssertWrong(
+        Together, text => Mutation.Replace(text, @"mul\.wide\.u32 %step, (%r\d+), 32;", "mul.wide.u32 %step, $1, 16;"));
+
     private void Forward(string kernel, TileSize tile, int inputs)
     {
-        const int rows = 136, outputs = 128;
+        const int rows = 133, outputs = 128;
         Tensor y = Keep(ElementType.Float32, rows, outputs);
         Tensor x = Keep(ElementType.BFloat16, Normal(rows * inputs), rows, inputs), w = Keep(ElementType.BFloat16, Normal(outputs * inputs), outputs, inputs);
         Gemm.ForwardCuda(Device, y, x, w, default, tile);

@@ -83,12 +83,6 @@ internal sealed unsafe class Warp : IDisposable
     /// <summary>The warp's own time.</summary>
     public uint Now => Clock[Index];
 
-    /// <summary>Whether some lanes are on another path now.</summary>
-    public bool Diverged => Active != Live;
-
-    /// <summary>Steps so far.</summary>
-    public uint Serial { get; private set; }
-
     /// <summary>The instruction that is executed.</summary>
     public Operation Current => _current;
 
@@ -152,7 +146,6 @@ internal sealed unsafe class Warp : IDisposable
             ref Counters counter = ref counters[operation.Index];
             counter.Warps++;
             executed++;
-            Serial++;
             if (lanes == 0) continue;
             counter.Threads += BitOperations.PopCount(lanes);
             Active = lanes;

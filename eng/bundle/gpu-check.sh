@@ -17,6 +17,9 @@ peers=accuracy,losses,copy,interpolate,optimizer,gemm,attention,inference,step
 only=$checks,$peers out=gpu-check minutes=8 data=$here/../shared device=cuda
 while [ $# -gt 0 ]; do
     case $1 in
+        --out | --only | --minutes | --data | --device) [ $# -gt 1 ] || { echo "gpu-check.sh: $1: needs a value" >&2; exit 2; } ;;
+    esac
+    case $1 in
         --out) out=$2; shift 2 ;;
         --only) only=$2; shift 2 ;;
         --minutes) minutes=$2; shift 2 ;;
@@ -26,8 +29,11 @@ while [ $# -gt 0 ]; do
         *) echo "gpu-check.sh: $1: unknown; see the head of this file" >&2; exit 2 ;;
     esac
 done
+for name in ${only//,/ }; do
+    case ,$checks,$peers,checks,peers, in *",$name,"*) ;; *) echo "gpu-check.sh: --only $name: there is no such section; see the head of this file" >&2; exit 2 ;; esac
+done
 case $device in cuda | cpu) ;; *) echo "gpu-check.sh: --device $device: must be cuda or cpu" >&2; exit 2 ;; esac
-if [ $device = cuda ]; then
+if [ "$device" = cuda ]; then
     # Opens the GPU and measures nothing.
     probe=$(mktemp -d)
     if ! obstacle=$("$bin/Patching.Benchmarks" gpu --only copy --minutes 0 --peer none --out "$probe" 2>&1 > /dev/null); then
@@ -71,7 +77,7 @@ fi
 
 if wants kernels; then
     section "kernels: does the driver's compiler take every one, and what do they need"
-    if [ $device = cuda ]; then
+    if [ "$device" = cuda ]; then
         check kernels "$bin/Patching.Benchmarks" gpu --only kernels --peer none --out "$out"
     else
         echo "left out: needs a GPU's driver"
@@ -80,12 +86,12 @@ fi
 
 if wants selftest; then
     section "selftest: every kernel against double precision, fresh random inputs"
-    check selftest "$here/patching" selftest --device $device
+    check selftest "$here/patching" selftest --device "$device"
 fi
 
 if wants goldens; then
     section "goldens: the tiny model's forward, gradients and steps in fp32 and bf16 on this GPU"
-    if [ $device = cuda ]; then
+    if [ "$device" = cuda ]; then
         PATCHING_TEST_GPU=1 check goldens "$here/run-tests.sh" --filter "FullyQualifiedName~GoldenCuda"
     else
         echo "on the interpreter instead of a GPU"
@@ -95,7 +101,7 @@ fi
 
 if wants sanitizer; then
     section "sanitizer: the self-test under compute-sanitizer"
-    if [ $device = cpu ]; then
+    if [ "$device" = cpu ]; then
         echo "left out: needs a GPU"
     elif command -v compute-sanitizer > /dev/null; then
         # The slow tools get the small shapes.
@@ -111,7 +117,7 @@ if wants patch; then
     section "patch: the stand-in model, end to end, in $precisions"
     if [ -d "$data/standin/hf" ] && [ -d "$data/data" ]; then
         for precision in $precisions; do
-            check "patch-$precision" "$here/patching" patch --device $device --precision $precision --model "$data/standin/hf" --train-dataset MNIST \
+            check "patch-$precision" "$here/patching" patch --device "$device" --precision "$precision" --model "$data/standin/hf" --train-dataset MNIST \
                 --eval-datasets FashionMNIST,MNIST --data-location "$data/data" --epochs 1 --lr 3e-4 --warmup_length 50 --batch-size 128 \
                 --alpha 0 0.25 0.5 0.75 1 --results-db "$out/patch-$precision.jsonl"
         done

@@ -105,6 +105,40 @@ internal sealed class SafetensorsWriterTests
     }
 
     [Test]
+    public void Metadata_can_be_replaced_by_as_many_bytes()
+    {
+        using var folder = new TemporaryFolder();
+        SafetensorsTensor[] tensors = [new("t", SafetensorsType.F32, [2])];
+        void WriteWith(string name, string first, string? later)
+        {
+            using var writer = new SafetensorsWriter(folder[name], new Dictionary<string, string> { ["key"] = first }, tensors);
+            writer.Write([1f, 2f]);
+            if (later is not null) writer.ReplaceMetadata(new Dictionary<string, string> { ["key"] = later });
+            writer.Complete();
+        }
+        WriteWith("expected", "after!", null);
+        WriteWith("replaced", "before", "after!");
+        Assert.That(File.ReadAllBytes(folder["replaced"]), Is.EqualTo(File.ReadAllBytes(folder["expected"])));
+        Assert.That(() => WriteWith("longer", "before", new string('x', 20)), Throws.ArgumentException);
+        Assert.That(folder.Entries(), Is.EqualTo(new[] { "expected", "replaced" }));
+    }
+
+    [Test]
+    public void Large_files_are_whole_though_they_are_written_out_on_the_way()
+    {
+        using var folder = new TemporaryFolder();
+        // More than two of the pieces after which the disk is asked to begin.
+        uint[] values = [.. Enumerable.Range(0, 18_000_001).Select(i => (uint)i * 2654435761)];
+        using (var writer = new SafetensorsWriter(folder["f"], NoMetadata, [new("t", SafetensorsType.U32, [values.Length])]))
+        {
+            for (int done = 0; done < values.Length; done += 1_000_003) writer.WriteBits<uint>(values.AsSpan(done, Math.Min(1_000_003, values.Length - done)));
+            writer.Complete();
+        }
+        using SafetensorsFile file = SafetensorsFile.Open(folder["f"]);
+        Assert.That(file.Bytes("t").SequenceEqual(System.Runtime.InteropServices.MemoryMarshal.AsBytes<uint>(values)), Is.True);
+    }
+
+    [Test]
     public void Incomplete_files_vanish()
     {
         using var folder = new TemporaryFolder();

@@ -1,8 +1,7 @@
 using System.Collections.Immutable;
 using Patching.Model.Clip;
-using Patching.Model.Weights;
 
-namespace Patching.Model.Merging;
+namespace Patching.Model.Weights;
 
 /// <summary>
 /// Makes the next parameter while the one before is being written, for writers that ask for all of them in the table's order. Two of the longest parameter are in memory.
@@ -27,15 +26,15 @@ internal sealed class ReadAhead
         pending = Start(0);
     }
 
-    /// <summary>The next parameter; a <see cref="ParameterSource"/>.</summary>
-    public void Read(ParameterSpec spec, Span<float> destination)
+    /// <summary>The next parameter, valid until the one after it is asked for.</summary>
+    public ReadOnlySpan<float> Next(ParameterSpec spec)
     {
         if (next >= table.Length || !table[next].Equals(spec)) throw new InvalidOperationException($"{spec} is asked for out of order");
         pending.GetAwaiter().GetResult();
         float[] ready = buffers[next % 2];
         next++;
         if (next < table.Length) pending = Start(next);
-        ready.AsSpan(0, spec.Length).CopyTo(destination);
+        return ready.AsSpan(0, spec.Length);
     }
 
     /// <summary>Waits for what is still being made, so that its sources can be closed.</summary>
