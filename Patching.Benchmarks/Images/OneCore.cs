@@ -33,7 +33,7 @@ internal sealed unsafe class OneCore
         {
             foreach (string file in files) ImageDecoder.DecodeFile(file);
         }),
-        Entrant.Of("floor: SkiaSharp's codec (libjpeg-turbo) into one buffer, nothing else", EntrantKind.Floor, DecodeOnly),
+        Entrant.Of("SkiaSharp's codec (libjpeg-turbo) into one buffer, nothing else", EntrantKind.Peer, SkiaSharpOnly),
         Entrant.Of("Pillow", peer, Job("decode")),
     ]);
 
@@ -64,7 +64,7 @@ internal sealed unsafe class OneCore
     private JsonObject Job(string work) =>
         new() { ["work"] = work, ["size"] = size, ["files"] = new JsonArray([.. files.Select(file => (JsonNode)file)]) };
 
-    private void DecodeOnly()
+    private void SkiaSharpOnly()
     {
         foreach (byte[] file in encoded)
         {

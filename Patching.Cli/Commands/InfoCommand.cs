@@ -29,12 +29,12 @@ internal static class InfoCommand
     private static int Run(ParseResult parsed)
     {
         // The whole description is made before any of it is printed, so that an unusable model leaves no half of it.
-        StringWriter description = new(CultureInfo.InvariantCulture) { NewLine = parsed.InvocationConfiguration.Output.NewLine };
+        DescriptionList description = new();
         int batch = parsed.GetValue(CommonOptions.BatchSize);
         PatchSettings.CheckBatchSize(batch);
-        DescriptionList.Row(description, "patching", PatchPipeline.Version);
-        using (Device host = Device.Open(DeviceKind.Host)) DescriptionList.Row(description, "cpu", host.Name);
-        DescriptionList.Row(description, "cuda", DescribeCuda());
+        description.Row("patching", PatchPipeline.Version);
+        using (Device host = Device.Open(DeviceKind.Host)) description.Row("cpu", host.Name);
+        description.Row("cuda", DescribeCuda());
         if (parsed.GetValue(Model) is { } given)
         {
             string path = ModelsCommand.Resolve(parsed, given);
@@ -45,11 +45,11 @@ internal static class InfoCommand
             {
                 if (!precision.CanBeUsedBy(checkpoint.Config)) continue;
                 string suffix = $"batch {batch}, {precision.Name()}";
-                DescriptionList.Memory(description, $"fine-tune, {suffix}", MemoryPlan.Training(checkpoint.Config, batch, TypicalClasses, precision));
-                DescriptionList.Memory(description, $"evaluate, {suffix}", MemoryPlan.Evaluation(checkpoint.Config, batch, TypicalClasses, precision));
+                description.Memory($"fine-tune, {suffix}", MemoryPlan.Training(checkpoint.Config, batch, TypicalClasses, precision));
+                description.Memory($"evaluate, {suffix}", MemoryPlan.Evaluation(checkpoint.Config, batch, TypicalClasses, precision));
             }
         }
-        parsed.InvocationConfiguration.Output.Write(description.ToString());
+        description.Print(parsed.InvocationConfiguration.Output);
         return ExitCodes.Done;
     }
 
@@ -60,29 +60,29 @@ internal static class InfoCommand
         return $"{cuda.Details}, {DescriptionList.Bytes(cuda.MemoryBytes)}";
     }
 
-    private static void DescribeModel(TextWriter to, ClipCheckpoint checkpoint)
+    private static void DescribeModel(DescriptionList to, ClipCheckpoint checkpoint)
     {
         ClipConfig config = checkpoint.Config;
-        DescriptionList.Row(to, "model", checkpoint.WeightsPath);
-        DescriptionList.Row(to, "sha256", checkpoint.Sha256);
-        DescriptionList.Row(to, "container", checkpoint.Container);
-        DescriptionList.Row(to, "tensors", Text($"{checkpoint.Tensors.Count}: {TensorSurvey.Types(checkpoint.Tensors.Values)}"));
-        DescriptionList.Row(to, "names", checkpoint.Naming.ToString());
-        DescriptionList.Row(to, "activation", config.Activation.ToString());
-        DescriptionList.Row(to, "embedding", Text($"{config.EmbeddingWidth}"));
-        DescriptionList.Row(to, "image tower", Text($"{config.Image.Describe()}, {Count(ParameterTable.Vision(config))} parameters"));
-        DescriptionList.Row(to, "text tower", config.Text is { } text
+        to.Row("model", checkpoint.WeightsPath);
+        to.Row("sha256", checkpoint.Sha256);
+        to.Row("container", checkpoint.Container);
+        to.Row("tensors", Text($"{checkpoint.Tensors.Count}: {TensorSurvey.Types(checkpoint.Tensors.Values)}"));
+        to.Row("names", checkpoint.Naming.ToString());
+        to.Row("activation", config.Activation.ToString());
+        to.Row("embedding", Text($"{config.EmbeddingWidth}"));
+        to.Row("image tower", Text($"{config.Image.Describe()}, {Count(ParameterTable.Vision(config))} parameters"));
+        to.Row("text tower", config.Text is { } text
             ? Text($"context {text.ContextLength}, vocabulary {text.VocabularySize}, width {text.Width}, {text.Layers} layers, {text.Heads} heads, {Count(ParameterTable.Text(config))} parameters")
             : "none");
-        DescriptionList.Row(to, "tokenizer", checkpoint.TokenizerDirectory ?? "none beside the model");
+        to.Row("tokenizer", checkpoint.TokenizerDirectory ?? "none beside the model");
     }
 
-    private static void DescribeProblems(TextWriter to, TensorSurvey survey)
+    private static void DescribeProblems(DescriptionList to, TensorSurvey survey)
     {
-        foreach (string note in survey.Notes) DescriptionList.Row(to, "note", note);
+        foreach (string note in survey.Notes) to.Row("note", note);
         int zeros = survey.Tensors.Count(tensor => tensor.IsZero);
-        if (zeros > 0) DescriptionList.Row(to, "note", Text($"{zeros} tensors are all zero; patching verify lists them"));
-        DescriptionList.Row(to, "problems", survey.Problems.Length == 0 ? "none" : string.Join("; ", survey.Problems));
+        if (zeros > 0) to.Row("note", Text($"{zeros} tensors are all zero; patching verify lists them"));
+        to.Row("problems", survey.Problems.Length == 0 ? "none" : string.Join("; ", survey.Problems));
     }
 
     private static string Count(IEnumerable<ParameterSpec> table) => Text($"{table.Sum(spec => (long)spec.Length):N0}");

@@ -8,17 +8,19 @@ internal static class ForecastList
     /// <summary>Prints the forecast.</summary>
     public static void Print(TextWriter to, RunForecast forecast)
     {
-        to.WriteLine("settings");
-        foreach (ResolvedSetting setting in forecast.Settings) DescriptionList.Row(to, "  " + setting.Name, setting.Value);
-        to.WriteLine("memory");
-        foreach (MemoryForecast job in forecast.Memory) DescriptionList.Memory(to, job.Job, job.Roles);
+        DescriptionList list = new();
+        list.Heading("settings");
+        foreach (ResolvedSetting setting in forecast.Settings) list.Row("  " + setting.Name, setting.Value);
+        list.Heading("memory");
+        foreach (MemoryForecast job in forecast.Memory) list.Memory(job.Job, job.Roles);
         if (forecast.FreeDisk is { } free)
         {
-            DescriptionList.Row(to, "disk", $"{DescriptionList.Bytes(forecast.Disk.Sum(item => item.Bytes))} of {DescriptionList.Bytes(free)} free");
-            foreach (DiskForecast item in forecast.Disk) DescriptionList.Row(to, "  " + item.What, DescriptionList.Bytes(item.Bytes));
+            list.Row("disk", $"{DescriptionList.Bytes(forecast.Disk.Sum(item => item.Bytes))} of {DescriptionList.Bytes(free)} free");
+            foreach (DiskForecast item in forecast.Disk) list.Row("  " + item.What, DescriptionList.Bytes(item.Bytes));
         }
-        DescriptionList.Row(to, "time", ProgressReporter.Duration(forecast.Time.Sum(part => part.Seconds)));
-        foreach (TimeForecast part in forecast.Time) DescriptionList.Row(to, "  " + part.What, $"{ProgressReporter.Duration(part.Seconds)} ({part.Basis})");
-        foreach (string note in forecast.Notes) DescriptionList.Row(to, "note", note);
+        list.Row("time", ProgressReporter.Duration(forecast.Time.Sum(part => part.Seconds)));
+        foreach (TimeForecast part in forecast.Time) list.Row("  " + part.What, $"{ProgressReporter.Duration(part.Seconds)} ({part.Basis})");
+        foreach (string note in forecast.Notes) list.Row("note", note);
+        list.Print(to);
     }
 }

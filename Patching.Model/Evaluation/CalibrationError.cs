@@ -20,10 +20,12 @@ public static class CalibrationError
         foreach ((float confidence, bool isRight) in predictions)
         {
             if (!(confidence is >= 0 and <= 1)) return null;
-            int bin = Math.Max(0, (int)Math.Ceiling((double)confidence * Bins) - 1);
-            excess[bin] += (isRight ? 1 : 0) - (double)confidence;
+            excess[BinOf(confidence)] += (isRight ? 1 : 0) - (double)confidence;
             count++;
         }
         return count == 0 ? null : excess.Sum(Math.Abs) / count;
     }
+
+    /// <summary>The bin of a confidence from 0 to 1, counted from 0.</summary>
+    internal static int BinOf(float confidence) => Math.Max(0, (int)Math.Ceiling((double)confidence * Bins) - 1);
 }

@@ -74,7 +74,7 @@ public static class ImageDecoder
         if (PnmReader.IsPnm(bytes)) return PnmReader.Decode(bytes, name, maxPixels);
         if (bytes.StartsWith("II*\0"u8) || bytes.StartsWith("MM\0*"u8))
             throw new InputException($"{name}: TIFF images are not supported; convert it to PNG");
-        return SkiaImageReader.Decode(bytes, name, maxPixels, enough);
+        return JpegDecoder.TryDecode(bytes, maxPixels, enough) ?? SkiaImageReader.Decode(bytes, name, maxPixels, enough);
     }
 
     /// <summary>

@@ -14,6 +14,9 @@ public static class HtmlReport
     /// <summary>Name of the page that <c>patch</c> leaves beside its models.</summary>
     public const string FileName = "report.html";
 
+    // Of about three kilobytes each, so that a page with many data sets stays one that can be sent.
+    private const int MostPictures = 480;
+
     /// <summary>Writes the page, complete or not at all.</summary>
     public static void Save(string path, PatchReport report) => OutputFile.WriteText(path, Create(report));
 
@@ -21,8 +24,9 @@ public static class HtmlReport
     public static string Create(PatchReport report)
     {
         string script = Resource("Report.js");
-        RunSection[] sections = [.. report.Runs.Select((run, number) => new RunSection(run, number))];
-        TransferTable transfer = new(report);
+        int pictures = MostPictures / Math.Max(1, report.Runs.Sum(run => run.Tasks.Count));
+        RunSection[] sections = [.. report.Runs.Select((run, number) => new RunSection(run, number, pictures))];
+        TransferTable transfer = new(report, [.. sections.Select(section => section.CellCount)]);
         // What the slider of a run moves: its own section's numbers, then its row of the transfer table.
         string data = JsonSerializer.Serialize(sections.Select((section, number) => new
         {

@@ -12,12 +12,17 @@ runs.forEach((run, number) => {
   function show(index) {
     chosen.value = run.alphas[index];
     slider.setAttribute('aria-valuetext', 'alpha ' + run.alphas[index]);
-    run.cells[index].forEach((text, cell) => { cells[cell].textContent = text; });
+    run.cells[index].forEach((text, cell) => {
+      cells[cell].textContent = text;
+      // The sign, for the colour.
+      cells[cell].dataset.sign = text[0] || '';
+    });
     rows.forEach((row, at) => { if (at === index) row.setAttribute('aria-current', 'true'); else row.removeAttribute('aria-current'); });
     run.marks.forEach((places, mark) => {
       const place = places[index] || [-99, -99];
       marks[mark].setAttribute('cx', place[0]);
       marks[mark].setAttribute('cy', place[1]);
+      if (place.length > 2) marks[mark].setAttribute('r', place[2]);
     });
   }
 

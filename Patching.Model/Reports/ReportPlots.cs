@@ -38,9 +38,13 @@ internal static partial class ReportPlots
 
     private static readonly LineStyle[] Styles = [LineStyle.Solid, LineStyle.Solid, LineStyle.LongDash, LineStyle.Dash, LineStyle.DashDot, LineStyle.Dot];
 
-    /// <summary>Accuracies in percent over alpha.</summary>
-    public static ReportPlot Curves(IReadOnlyList<double> alphas, IReadOnlyList<PlotLine> lines) =>
-        Draw(Axis(AxisPosition.Bottom, "alpha", alphas[0], alphas[^1], 0.02), Axis(AxisPosition.Left, "accuracy, %", 0, 100, 0.02), lines, markers: true);
+    /// <summary>Shares in percent over alpha.</summary>
+    /// <param name="title">What they are.</param>
+    /// <param name="top">The end of their axis.</param>
+    /// <param name="alphas">The alphas.</param>
+    /// <param name="lines">A line per task.</param>
+    public static ReportPlot Curves(string title, double top, IReadOnlyList<double> alphas, IReadOnlyList<PlotLine> lines) =>
+        Draw(Axis(AxisPosition.Bottom, "alpha", alphas[0], alphas[^1], 0.02), Axis(AxisPosition.Left, title, 0, top, 0.02), lines, [.. lines.SelectMany(line => Drawn(line, markers: true))]);
 
     /// <summary>The patching task against the mean of the supported ones, in percent, joined in the order of alpha.</summary>
     public static ReportPlot Frontier(PlotLine line)
@@ -48,7 +52,7 @@ internal static partial class ReportPlots
         PlotPoint[] points = [.. line.Points.OfType<PlotPoint>()];
         return Draw(
             Axis(AxisPosition.Bottom, "mean of supported tasks, %", points.Min(point => point.XLow), points.Max(point => point.XHigh), 0.05),
-            Axis(AxisPosition.Left, "patched task, %", points.Min(point => point.YLow), points.Max(point => point.YHigh), 0.05), [line], markers: true);
+            Axis(AxisPosition.Left, "patched task, %", points.Min(point => point.YLow), points.Max(point => point.YHigh), 0.05), [line], Drawn(line, markers: true));
     }
 
     /// <summary>A number over the steps of a training run.</summary>
@@ -57,7 +61,15 @@ internal static partial class ReportPlots
         PlotPoint[] points = [.. line.Points.OfType<PlotPoint>()];
         return Draw(
             Axis(AxisPosition.Bottom, "step", 0, points.Max(point => point.X), 0.02), Axis(AxisPosition.Left, title, 0, points.Max(point => point.Y), 0.05), [line],
-            markers: points.Length == 1);
+            Drawn(line, markers: points.Length == 1));
+    }
+
+    /// <summary>Accuracy in percent over confidence in percent: the diagonal, where they agree, is drawn; the points are only placed.</summary>
+    public static ReportPlot Reliability(IReadOnlyList<PlotLine> bins)
+    {
+        LineSeries diagonal = new() { Color = Grid, StrokeThickness = 2 };
+        diagonal.Points.AddRange([new DataPoint(0, 0), new DataPoint(100, 100)]);
+        return Draw(Axis(AxisPosition.Bottom, "confidence, %", 0, 100, 0.02), Axis(AxisPosition.Left, "accuracy, %", 0, 100, 0.02), bins, [diagonal]);
     }
 
     /// <summary>The marker of a look, as it stands in a legend, in a view box of 32 by 12.</summary>
@@ -75,7 +87,7 @@ internal static partial class ReportPlots
             + $"<path d='M0 6h32' stroke-width='2' stroke-dasharray='{dashes}'/>{shape}</svg>";
     }
 
-    private static ReportPlot Draw(Axis x, Axis y, IReadOnlyList<PlotLine> lines, bool markers)
+    private static ReportPlot Draw(Axis x, Axis y, IReadOnlyList<PlotLine> placed, IReadOnlyList<LineSeries> drawn)
     {
         PlotModel model = new()
         {
@@ -88,25 +100,24 @@ internal static partial class ReportPlots
         };
         model.Axes.Add(x);
         model.Axes.Add(y);
-        foreach (PlotLine line in lines) Add(model, line, markers);
+        foreach (LineSeries series in drawn) model.Series.Add(series);
         string svg = new SvgExporter { Width = Width, Height = Height, IsDocument = false }.ExportToString(model);
-        return new(WithVariables(svg), [.. lines.Select(line => line.Points.Select(
+        return new(WithVariables(svg), [.. placed.Select(line => line.Points.Select(
             point => point is { } p ? (double[])[Pixel(x.Transform(p.X)), Pixel(y.Transform(p.Y))] : null).ToArray())]);
     }
 
-    private static void Add(PlotModel model, PlotLine line, bool markers)
+    private static LineSeries[] Drawn(PlotLine line, bool markers)
     {
         OxyColor colour = OxyColor.FromRgb(Mark, 2, (byte)line.Look);
-        LineSeries drawn = new() { Color = colour, StrokeThickness = 2, LineStyle = Styles[line.Look], MarkerType = markers ? Markers[line.Look] : MarkerType.None, MarkerSize = 4, MarkerFill = colour };
+        LineSeries joined = new() { Color = colour, StrokeThickness = 2, LineStyle = Styles[line.Look], MarkerType = markers ? Markers[line.Look] : MarkerType.None, MarkerSize = 4, MarkerFill = colour };
         LineSeries bars = new() { Color = colour, StrokeThickness = 1.2 };
         foreach (PlotPoint point in line.Points.OfType<PlotPoint>())
         {
-            drawn.Points.Add(new DataPoint(point.X, point.Y));
+            joined.Points.Add(new DataPoint(point.X, point.Y));
             if (point.YLow < point.YHigh) bars.Points.AddRange([new DataPoint(point.X, point.YLow), new DataPoint(point.X, point.YHigh), DataPoint.Undefined]);
             if (point.XLow < point.XHigh) bars.Points.AddRange([new DataPoint(point.XLow, point.Y), new DataPoint(point.XHigh, point.Y), DataPoint.Undefined]);
         }
-        if (bars.Points.Count > 0) model.Series.Add(bars);
-        model.Series.Add(drawn);
+        return bars.Points.Count > 0 ? [bars, joined] : [joined];
     }
 
     private static LinearAxis Axis(AxisPosition position, string title, double low, double high, double margin)

@@ -14,12 +14,15 @@ internal sealed class RunSection
     private readonly int first;
     private readonly (string Name, Func<ReportRow, double?> Of)[] metrics;
     private readonly List<Html> figures = [];
+    private readonly List<(PredictionPart Part, int FirstMark)> parts = [];
+    private readonly List<string> problems = [];
     private readonly List<IReadOnlyList<double[]?>> marks = [];
 
     /// <summary>Draws the plots.</summary>
     /// <param name="run">The run.</param>
     /// <param name="number">Its place on the page, from 0.</param>
-    public RunSection(ReportRun run, int number)
+    /// <param name="picturesPerTask">The most pictures of a task.</param>
+    public RunSection(ReportRun run, int number, int picturesPerTask)
     {
         this.run = run;
         this.number = number;
@@ -31,7 +34,14 @@ internal sealed class RunSection
         }
         if (run.Tasks.Count <= ReportPlots.Looks) AddCurves("Accuracy of every data set over alpha", [.. run.Tasks]);
         else foreach (ReportTask task in run.Tasks) AddCurves($"{task.Name} over alpha", [task]);
+        ReportTask[] calibrated = [.. run.Tasks.Where(task => task.Rows.Values.Any(row => row.CalibrationError is not null))];
+        foreach (ReportTask[] together in calibrated.Length <= ReportPlots.Looks ? [calibrated] : calibrated.Select(task => (ReportTask[])[task])) AddCalibration(together);
+        // Test images where there are any: held-out ones were looked at by many evaluations.
+        foreach (ReportTask task in run.Tasks.Where(task => !task.IsHeldOut || run.Tasks.All(other => other.IsHeldOut))) AddPredictions(task, picturesPerTask);
     }
+
+    /// <summary>How many places the slider moves.</summary>
+    public int CellCount => CellsAt(run.Alphas[first]).Count();
 
     /// <summary>The alphas of the slider.</summary>
     public IEnumerable<string> AlphaTexts => run.Alphas.Select(ReportText.Alpha);
@@ -42,25 +52,33 @@ internal sealed class RunSection
     /// <summary>The texts of the cells that the slider moves, in the order in which <see cref="Write"/> numbers them.</summary>
     public IEnumerable<string> CellsAt(double alpha) =>
         [.. run.Tasks.SelectMany(task => TaskCells(task, alpha)),
-            .. run.Means.SelectMany(heldOut => Cells(run.SupportedMean(alpha, heldOut), run.SupportedMean(0, heldOut)))];
+            .. run.Means.SelectMany(heldOut => Cells(run.SupportedMean(alpha, heldOut), run.SupportedMean(0, heldOut))), .. parts.SelectMany(part => part.Part.CellsAt(alpha))];
 
     /// <summary>The section.</summary>
-    public Html Write() => Html.Of($"""
-        <section class="run" aria-labelledby="run{number}" data-run="{number}">
-        <h2 id="run{number}">{run.Name}</h2>
-        {Slider()}
-        <h3>At this alpha</h3>
-        {Numbers()}
-        <h3>Plots</h3>
-        <div class="plots">{figures}</div>
-        <h3>All alphas</h3>
-        {AllAlphas()}
-        {Training()}
-        <h3>Settings</h3>
-        {Settings()}
-        </section>
+    public Html Write()
+    {
+        SliderCells cells = new(number, [.. CellsAt(run.Alphas[first])]);
+        Html numbers = Numbers(cells);
+        Html[] changes = [.. parts.Select(part => part.Part.Write(cells, (caption, note, plot) => Figure(caption, note, Marked(plot, part.FirstMark, "bin"), default)))];
+        return Html.Of($"""
+            <section class="run" aria-labelledby="run{number}" data-run="{number}">
+            <h2 id="run{number}">{run.Name}</h2>
+            {Slider()}
+            <h3>At this alpha</h3>
+            {numbers}
+            <h3>Plots</h3>
+            <div class="plots">{figures}</div>
+            {changes}
+            {problems.Select(problem => Html.Of($"<p class=\"soft\">{problem}</p>\n"))}
+            <h3>All alphas</h3>
+            {AllAlphas()}
+            {Training()}
+            <h3>Settings</h3>
+            {Settings()}
+            </section>
 
-        """);
+            """);
+    }
 
     private string[] TaskCells(ReportTask task, double alpha)
     {
@@ -80,11 +98,9 @@ internal sealed class RunSection
         </div>
         """);
 
-    private Html Numbers()
+    private Html Numbers(SliderCells cells)
     {
-        string[] cells = [.. CellsAt(run.Alphas[first])];
-        int next = 0;
-        Html Cell() => Html.Of($"<span data-cell=\"{number}-{next}\">{cells[next++]}</span>");
+        Html Cell() => cells.Next();
         Html Row(string name, string role, bool counted) => Html.Of($"""
             <tr><th scope="row" class="name">{name}<small>{role}</small></th><td>{Cell()}<small>{Cell()}</small></td><td class="change">{Cell()}<small>{Cell()}</small></td><td>{(counted ? Cell() : default)}</td>{metrics.Select(_ => Html.Of($"<td>{(counted ? Cell() : default)}</td>"))}</tr>
 
@@ -112,30 +128,55 @@ internal sealed class RunSection
         AddFigure(heldOut ? "Frontier on held-out images" : "Frontier: what is gained for what is lost", "patched task against the mean of the supported ones, joined in the order of alpha", plot, default);
     }
 
-    private void AddCurves(string caption, ReportTask[] tasks)
+    private void AddCurves(string caption, ReportTask[] tasks) =>
+        AddTaskFigure(caption, "bars are 95 % intervals", tasks, lines => ReportPlots.Curves("accuracy, %", 100, run.Alphas, lines), (alpha, task) => task.At(alpha));
+
+    private void AddCalibration(ReportTask[] tasks)
+    {
+        if (tasks.Length == 0) return;
+        AccuracyInterval? Error(double alpha, ReportTask task) => task.Rows.GetValueOrDefault(alpha)?.CalibrationError is { } error ? new(error, error, error) : null;
+        double top = 100 * tasks.SelectMany(task => task.Rows.Values).Max(row => row.CalibrationError ?? 0);
+        AddTaskFigure(
+            tasks.Length == 1 ? $"Calibration error of {tasks[0].Name} over alpha" : "Calibration error over alpha", "mean distance between confidence and accuracy (ECE)", tasks,
+            lines => ReportPlots.Curves("calibration error, %", top, run.Alphas, lines), Error);
+    }
+
+    private void AddTaskFigure(
+        string caption, string note, ReportTask[] tasks, Func<IReadOnlyList<PlotLine>, ReportPlot> draw, Func<double, ReportTask, AccuracyInterval?> value)
     {
         int other = 1;
         int[] looks = [.. tasks.Select(task => task.IsPatched == true && !task.IsHeldOut ? 0 : other < ReportPlots.Looks ? other++ : 0)];
-        ReportPlot plot = ReportPlots.Curves(run.Alphas, [.. tasks.Select((task, i) => new PlotLine(looks[i], [.. run.Alphas.Select(alpha => Point(alpha, task.At(alpha)))]))]);
+        ReportPlot plot = draw([.. tasks.Select((task, i) => new PlotLine(looks[i], [.. run.Alphas.Select(alpha => Point(alpha, value(alpha, task)))]))]);
         Html legend = Html.Of($"<ul class=\"legend\">{tasks.Select((task, i) => Html.Of($"<li>{new Html(ReportPlots.Swatch(looks[i]))} {task.Name} <small>{task.Role}</small></li>"))}</ul>");
-        AddFigure(caption, "bars are 95 % intervals", plot, legend);
+        AddFigure(caption, note, plot, legend);
+    }
+
+    private void AddPredictions(ReportTask task, int mostPictures)
+    {
+        TaskPredictions? predictions = TaskPredictions.Open(task, out string? problem);
+        if (problem is not null) problems.Add($"Predictions of {task.Name} are left out: {problem}");
+        if (predictions is null) return;
+        PredictionPart part = new(task.Name, predictions, run.Alphas, mostPictures);
+        parts.Add((part, marks.Count));
+        marks.AddRange(part.Marks);
     }
 
     private static PlotPoint? Point(double alpha, AccuracyInterval? score) =>
         score is { } y ? new(alpha, alpha, alpha, 100 * y.Value, 100 * y.Low, 100 * y.High) : null;
 
-    // The circles show where the slider is.
     private void AddFigure(string caption, string note, ReportPlot plot, Html legend)
     {
-        List<Html> circles = [];
-        foreach (IReadOnlyList<double[]?> places in plot.Places)
-        {
-            double[] at = places[first] ?? [-99, -99];
-            circles.Add(Html.Of($"<circle class=\"here\" data-mark=\"{number}-{marks.Count}\" r=\"8\" cx=\"{Number(at[0])}\" cy=\"{Number(at[1])}\"/>"));
-            marks.Add(places);
-        }
-        figures.Add(Figure(caption, note, new Html(plot.Svg + Html.Join(circles).Text), legend));
+        int firstMark = marks.Count;
+        marks.AddRange(plot.Places);
+        figures.Add(Figure(caption, note, Marked(plot, firstMark, "here"), legend));
     }
+
+    // The circles show where the slider is.
+    private Html Marked(ReportPlot plot, int firstMark, string look) => new(plot.Svg + Html.Join(plot.Places.Select((_, line) =>
+    {
+        double[] at = marks[firstMark + line][first] ?? [-99, -99];
+        return Html.Of($"<circle class=\"{look}\" data-mark=\"{number}-{firstMark + line}\" r=\"{Number(at.Length > 2 ? at[2] : 8)}\" cx=\"{Number(at[0])}\" cy=\"{Number(at[1])}\"/>");
+    })).Text);
 
     private static Html Figure(string caption, string note, Html drawing, Html legend) => Html.Of($"""
         <figure><figcaption>{caption} <small>{note}</small></figcaption>
@@ -170,8 +211,8 @@ internal sealed class RunSection
             $"<table class=\"words\"><tbody>{run.Settings.Select(field => Row(field.Key, field.Value))}{run.TaskSettings.Select(field => Row($"{field.Task.Name}: {field.Name}", field.Value))}</tbody></table>"));
     }
 
-    // Wide tables scroll by themselves, by keyboard, too.
-    private static Html Table(string label, Html table) => Html.Of($"<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"{label}\">{table}</div>\n");
+    /// <summary>A table that scrolls by itself where it is wide, by keyboard, too.</summary>
+    public static Html Table(string label, Html table) => Html.Of($"<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"{label}\">{table}</div>\n");
 
     private static string Number(double value) => value.ToString("G6", CultureInfo.InvariantCulture);
 }

@@ -5,15 +5,18 @@ internal sealed class TransferTable
 {
     private readonly PatchReport report;
     private readonly IReadOnlyList<string> sets;
-    private readonly int[] firstCells;
+    private readonly IReadOnlyList<int> cellsBefore;
     private readonly bool isShown;
 
-    public TransferTable(PatchReport report)
+    /// <summary>Prepares the table.</summary>
+    /// <param name="report">All results.</param>
+    /// <param name="cellsBefore">Per run, how many places of its section its slider moves.</param>
+    public TransferTable(PatchReport report, IReadOnlyList<int> cellsBefore)
     {
         this.report = report;
         sets = report.TestSets;
         isShown = report.Runs.Count != 1 || report.Models.Count > 0;
-        firstCells = [.. report.Runs.Select((run, number) => new RunSection(run, number).CellsAt(run.Alphas[0]).Count())];
+        this.cellsBefore = cellsBefore;
     }
 
     /// <summary>The texts of a run's row that its slider moves.</summary>
@@ -38,10 +41,9 @@ internal sealed class TransferTable
 
     private Html RunRow(ReportRun run, int number)
     {
-        string[] cells = [.. CellsAt(number, run.FirstShown())];
-        Html Cell(int index) => Html.Of($"<span data-cell=\"{number}-{firstCells[number] + index}\">{cells[index]}</span>");
-        Html Score(int set) => Html.Of($"<td{Own(TaskOf(run, sets[set])?.IsPatched == true)} class=\"change\">{Cell(1 + 2 * set)}<small>{Cell(2 + 2 * set)}</small></td>");
-        return Html.Of($"<tr><th scope=\"row\" class=\"name\"><a href=\"#run{number}\">{run.Name}</a></th><td>{Cell(0)}</td>{sets.Select((_, set) => Score(set))}</tr>\n");
+        SliderCells cells = new(number, [.. CellsAt(number, run.FirstShown())], cellsBefore[number]);
+        Html Score(string set) => Html.Of($"<td{Own(TaskOf(run, set)?.IsPatched == true)}>{cells.Next()}<small>{cells.Next()}</small></td>");
+        return Html.Of($"<tr><th scope=\"row\" class=\"name\"><a href=\"#run{number}\">{run.Name}</a></th><td>{cells.Next()}</td>{sets.Select(Score)}</tr>\n");
     }
 
     private Html ModelRow(ReportModel model)
@@ -49,7 +51,7 @@ internal sealed class TransferTable
         Html Score(string set)
         {
             string[] cells = Cells(model.Rows.GetValueOrDefault(set)?.Accuracy, model.Original?.Rows.GetValueOrDefault(set)?.Accuracy);
-            return Html.Of($"<td class=\"change\">{cells[0]}<small>{cells[1]}</small></td>");
+            return Html.Of($"<td>{cells[0]}<small>{cells[1]}</small></td>");
         }
         return Html.Of($"<tr><th scope=\"row\" class=\"name\">{model.Name}</th><td>{model.Coefficients}</td>{sets.Select(Score)}</tr>\n");
     }

@@ -101,11 +101,13 @@ internal sealed class CommandTests
         Assert.That(outcome.Output, Does.Contain(FormattableString.Invariant($"{image:N0} parameters")).And.Contain(FormattableString.Invariant($"{text:N0} parameters")));
         Assert.That(new FileInfo(world.Weights).Length, Is.InRange((image + text) * 4, (image + text) * 4 + 8192));
         Assert.That(outcome.Output, Does.Contain("16 px, patch 8, width 16, 1 layers, 1 heads").And.Contain("vocabulary 523"));
+        int column = outcome.OutputLines[0].LastIndexOf(' ') + 1;
+        Assert.That(outcome.OutputLines, Has.All.Matches<string>(line => line![(column - 2)..column] == "  " && line[column] != ' '), "values below each other");
         foreach (TowerPrecision precision in Enum.GetValues<TowerPrecision>())
         {
             IReadOnlyList<MemoryRole> plan = MemoryPlan.Training(TinyWorld.Config, 4, 100, precision);
             string job = $"fine-tune, batch 4, {precision.Name()}";
-            Assert.That(outcome.Output, Does.Contain(FormattableString.Invariant($"{job,-28}{plan.Sum(role => role.Bytes) / 1048576.0:N1} MiB")));
+            Assert.That(outcome.Output, Does.Match(FormattableString.Invariant($"\n{job}  +{plan.Sum(role => role.Bytes) / 1048576.0:N1} MiB")));
             Assert.That(plan.Single(role => role.Role == "weights").Bytes, Is.InRange(image * 4, image * 4 + 512 * 30));
             foreach (MemoryRole role in plan) Assert.That(outcome.Output, Does.Contain(role.Role));
             string alone = TinyWorld.Do("info", "--model", world.Model, "--batch-size", "4", "--precision", precision.Name()).Output;

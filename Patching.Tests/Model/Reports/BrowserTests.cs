@@ -54,7 +54,11 @@ internal sealed class BrowserTests
         page.DefaultTimeout = Timeout;
         page.Console += (_, message) => complaints.Add($"console: {message.Message.Text}");
         page.PageError += (_, error) => complaints.Add($"error: {error.Message}");
-        page.Request += (_, request) => complaints.Add($"request: {request.Request.Url}");
+        page.Request += (_, request) =>
+        {
+            // Pictures are part of the page.
+            if (!request.Request.Url.StartsWith("data:", StringComparison.Ordinal)) complaints.Add($"request: {request.Request.Url}");
+        };
         page.Dialog += async (_, dialog) =>
         {
             complaints.Add($"dialog: {dialog.Dialog.Message}");
@@ -89,6 +93,21 @@ internal sealed class BrowserTests
             string now = await Text("document.querySelector('.here').getAttribute('cx')");
             Assert.That(now, alpha == 1 ? Is.EqualTo(before) : Is.Not.EqualTo(before), "the circle in the frontier");
         }
+        AssertQuiet();
+    }
+
+    [Test]
+    public async Task PicturesSayWhatTheirImagesAreTakenForAtTheAlphaOfTheSlider()
+    {
+        await Show(PredictedTask.Write(folder));
+        const string said = "[...document.querySelectorAll('.flips [data-cell]')].map(cell => cell.textContent + cell.dataset.sign).join('|')";
+        await page.FocusAsync("#alpha0");
+        await page.Keyboard.PressAsync("Home");
+        Assert.That(await Text(said), Is.EqualTo("✗ class 1✗|✓ class 1✓|✗ class 0✗|✗ class 1✗|✓ class 1✓"));
+        await page.Keyboard.PressAsync("ArrowRight");
+        Assert.That(await Text(said), Is.EqualTo("✓ class 0✓|✗ class 0✗|✓ class 2✓|✗ class 1✗|✓ class 1✓"));
+        Assert.That(await Text("[...document.images].every(image => image.complete && image.naturalWidth === 64 && image.alt)"), Is.EqualTo("True"));
+        Assert.That(await Text("[...document.querySelectorAll('.bin')].filter(circle => Number(circle.getAttribute('cx')) > 0).length"), Is.EqualTo("5"), "0.95; 0.55; 0.5, 0.5; 0.9; 0.6, 0.6");
         AssertQuiet();
     }
 
@@ -173,7 +192,7 @@ internal sealed class BrowserTests
     private async Task Show(string[] lines)
     {
         string path = Path.Combine(folder, $"{Guid.NewGuid():N}.html");
-        HtmlReport.Save(path, ResultLines.Report(lines));
+        HtmlReport.Save(path, new PatchReport([.. ReportRow.Read("lines", lines, folder)]));
         await page.GoToAsync(new Uri(path).AbsoluteUri);
         Assert.That(complaints, Is.EqualTo([$"request: {new Uri(path).AbsoluteUri}"]));
         complaints.Clear();

@@ -76,7 +76,7 @@ internal sealed partial class ReportFormatTests
     [Test]
     public void MarksAreWhereThePointsAreDrawn()
     {
-        ReportPlot plot = ReportPlots.Curves([0, 1], [new PlotLine(0, [new PlotPoint(0, 0, 0, 25, 20, 30), null]), new PlotLine(1, [null, new PlotPoint(1, 1, 1, 75, 70, 80)])]);
+        ReportPlot plot = ReportPlots.Curves("accuracy, %", 100, [0, 1], [new PlotLine(0, [new PlotPoint(0, 0, 0, 25, 20, 30), null]), new PlotLine(1, [null, new PlotPoint(1, 1, 1, 75, 70, 80)])]);
         Assert.That(plot.Places[0][1], Is.Null);
         double[] left = plot.Places[0][0]!, right = plot.Places[1][1]!;
         Assert.That(left[0], Is.GreaterThan(60).And.LessThan(right[0]));
