@@ -26,8 +26,9 @@ for file in "$folder"/*.ptx; do
         if ! "$ptxas" -v --warn-on-spills -arch="$architecture" "$file" -o "$folder/cubin" > "$folder/said" 2>&1; then
             echo "$name $architecture: REFUSED"
             failed=1
-        elif grep -qE '[1-9][0-9]* bytes spill|serialized' "$folder/said"; then
-            # "wgmma ... serialized": the assembler could not leave products under way, because something touches their registers.
+        elif grep -qE '[1-9][0-9]* bytes spill|serialized|setmaxnreg.*ignored' "$folder/said"; then
+            # "wgmma ... serialized": the assembler could not leave products under way, because something touches their registers. "setmaxnreg ... ignored": nobody gets
+            # registers that another gave up.
             echo "$name $architecture: SPILLS OR WAITS"
             failed=1
         else

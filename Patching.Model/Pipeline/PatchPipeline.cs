@@ -287,8 +287,7 @@ public sealed partial class PatchPipeline : IDisposable
     private void SaveReport()
     {
         if (settings.Save is null) return;
-        string path = Path.Combine(settings.Save, HtmlReport.FileName);
-        HtmlReport.Save(path, new PatchReport(ReportRow.Of(measured, ResultsFolder)));
+        string path = HtmlReport.Save(settings.Save, measured, ResultsFolder);
         events.Note?.Invoke($"report: {path}");
     }
 

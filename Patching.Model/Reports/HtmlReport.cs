@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using Patching.Model.Evaluation;
 using Patching.Model.Merging;
 
 namespace Patching.Model.Reports;
@@ -11,7 +12,7 @@ namespace Patching.Model.Reports;
 /// </summary>
 public static class HtmlReport
 {
-    /// <summary>Name of the page that <c>patch</c> leaves beside its models.</summary>
+    /// <summary>Name of the page that <c>patch</c> and <c>tasks</c> leave beside their models.</summary>
     public const string FileName = "report.html";
 
     // Of about three kilobytes each, so that a page with many data sets stays one that can be sent.
@@ -19,6 +20,18 @@ public static class HtmlReport
 
     /// <summary>Writes the page, complete or not at all.</summary>
     public static void Save(string path, PatchReport report) => OutputFile.WriteText(path, Create(report));
+
+    /// <summary>Leaves the page of a run in its folder.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="records">What the run measured.</param>
+    /// <param name="resultsFolder">The folder from which the records see other files.</param>
+    /// <returns>The page's path.</returns>
+    public static string Save(string folder, IEnumerable<ResultRecord> records, string resultsFolder)
+    {
+        string path = Path.Combine(folder, FileName);
+        Save(path, new PatchReport(ReportRow.Of(records, resultsFolder)));
+        return path;
+    }
 
     /// <summary>The page.</summary>
     public static string Create(PatchReport report)

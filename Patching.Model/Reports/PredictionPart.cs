@@ -54,13 +54,14 @@ internal sealed class PredictionPart
     {
         string start = ReportText.Alpha(predictions.Start);
         Html pictures = flips.Length == 0 ? default : Html.Of($"""
-            <p>{flips.Length} of {predictions.FlipCount} images whose prediction changes, those first that flip first. ✓ is right, ✗ is wrong.</p>
+            <p>{flips.Length} of {predictions.FlipCount} images whose prediction changes up to the largest alpha, those first that flip first. ✓ is right, ✗ is wrong.</p>
             <ul class="flips">{flips.Select(flip => Picture(flip, cells)).ToArray()}</ul>
 
             """);
-        Html classes = Table("classes", $"change from alpha {start}", "class", classRows, "%", cells), confusions = Table("confusions", $"images, change from alpha {start}", "true class taken for", MostConfusions, "", cells);
+        Html classes = Table("classes", "class", classRows, ", %", cells), confusions = Table("confusions", "true class → taken for", MostConfusions, "", cells);
         return Html.Of($"""
             <h3>What changes in {task}</h3>
+            <p class="soft">Before is alpha {start}, now the alpha of the slider.</p>
             {pictures}<div class="plots">
             <div><h4>{(classRows < predictions.Classes(predictions.Start).Count ? "Classes that gain and lose most" : "Accuracy per class")}</h4>{classes}</div>
             <div><h4>Confusions that change most</h4>{confusions}</div>
@@ -78,20 +79,19 @@ internal sealed class PredictionPart
     private static IEnumerable<string> Rows(int count, IReadOnlyList<string[]> rows) =>
         Enumerable.Range(0, count).SelectMany(row => row < rows.Count ? rows[row] : ["", "", "", ""]);
 
-    private static Html Table(string label, string change, string first, int rows, string unit, SliderCells cells)
+    private static Html Table(string label, string first, int rows, string unit, SliderCells cells)
     {
         Html Row() => Html.Of($"<tr><th scope=\"row\" class=\"name\">{cells.Next()}</th><td>{cells.Next()}</td><td>{cells.Next()}</td><td>{cells.Next()}</td></tr>\n");
         Html[] body = [.. Enumerable.Range(0, rows).Select(_ => Row())];
-        string suffix = unit.Length > 0 ? $", {unit}" : "";
         return RunSection.Table(label, Html.Of(
-            $"<table><thead><tr><th scope=\"col\">{first}</th><th scope=\"col\">before{suffix}</th><th scope=\"col\">now{suffix}</th><th scope=\"col\">{change}</th></tr></thead><tbody>{body}</tbody></table>"));
+            $"<table><thead><tr><th scope=\"col\">{first}</th><th scope=\"col\">before{unit}</th><th scope=\"col\">now{unit}</th><th scope=\"col\">change</th></tr></thead><tbody>{body}</tbody></table>"));
     }
 
     private Html Picture((int Index, int Label, byte[] Pixels) flip, SliderCells cells)
     {
         byte[] jpeg = SkiaImageWriter.Jpeg(new RgbImage(FlippedImages.Side, FlippedImages.Side, flip.Pixels), Quality);
         return Html.Of($"""
-            <li><img src="data:image/jpeg;base64,{new Html(Convert.ToBase64String(jpeg))}" width="{FlippedImages.Side}" height="{FlippedImages.Side}" alt="image {flip.Index}"><div><b>{predictions.ClassNames[flip.Label]}</b><small>{Said(predictions.Start, flip.Index, flip.Label)} at alpha {ReportText.Alpha(predictions.Start)}</small>{cells.Next()}</div></li>
+            <li><img src="data:image/jpeg;base64,{new Html(Convert.ToBase64String(jpeg))}" width="{FlippedImages.Side}" height="{FlippedImages.Side}" alt="image {flip.Index}"><div><b>{predictions.ClassNames[flip.Label]}</b><small>{Said(predictions.Start, flip.Index, flip.Label)} before</small>{cells.Next()}</div></li>
 
             """);
     }

@@ -9,6 +9,7 @@ using Patching.Model.Data;
 using Patching.Model.Evaluation;
 using Patching.Model.Merging;
 using Patching.Model.Pipeline;
+using Patching.Model.Reports;
 using Patching.Model.Training;
 using Patching.Model.Weights;
 
@@ -247,6 +248,7 @@ public sealed class TaskPipeline : IDisposable
     {
         using ModelScorer scorer = new(model, test, batches, heads, events.Progress);
         List<TaskModelScores> tested = [];
+        List<ResultRecord> measured = [];
         foreach (StageModel stage in stages)
         {
             EvaluationScore[] scores = scorer.Score(stage.Source, cancellation);
@@ -254,7 +256,9 @@ public sealed class TaskPipeline : IDisposable
             ResultRecord[] records = [.. scores.Select((score, i) => Record(score, stage, heads.Key(model, test[i])))];
             if (run.ResultsDb is not null) ResultRecord.Append(run.ResultsDb, records);
             events.Results?.Invoke(records);
+            measured.AddRange(records);
         }
+        events.Note?.Invoke($"report: {HtmlReport.Save(run.Save, measured, run.Save)}");
         return tested;
     }
 

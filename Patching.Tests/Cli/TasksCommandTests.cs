@@ -31,6 +31,8 @@ internal sealed class TasksCommandTests
     {
         string[] both = strategy == "sequential" ? ["--both-orders"] : [];
         Outcome outcome = TinyWorld.Do(Tasks(strategy, "colours,things", "save", ["--results-db", world["r"], "--budget", "12", .. both]));
+        string page = File.ReadAllText(world["save", "report.html"]);
+        Assert.That(page, Does.Contain("Every patch on every data set").And.Contain("original"));
         string[] expected = string.Format(null, models, world.Colours, world["things"]).Split('|');
         Assert.That(outcome.OutputLines.Skip(2).Select(line => line.Split('|')[1].Trim()), Is.EqualTo(expected));
         JsonElement[] lines = [.. File.ReadLines(world["r"]).Select(line => JsonDocument.Parse(line).RootElement)];
