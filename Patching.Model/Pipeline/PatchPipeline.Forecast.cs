@@ -7,6 +7,7 @@ using Patching.Model.Data;
 using Patching.Model.Evaluation;
 using Patching.Model.Forecast;
 using Patching.Model.Training;
+using Patching.Model.Weights;
 
 namespace Patching.Model.Pipeline;
 
@@ -110,7 +111,8 @@ public sealed partial class PatchPipeline
         public void AddModels(int count)
         {
             if (settings.Save is null) return;
-            disk.Add(new DiskForecast(Text($"{count} models"), count * Bytes(ParameterTable.All(model.Config))));
+            long tokenizer = model.Checkpoint.TokenizerDirectory is { } directory ? CheckpointWriter.TokenizerBytes(directory) : 0;
+            disk.Add(new DiskForecast(Text($"{count} models"), count * (Bytes(ParameterTable.All(model.Config)) + tokenizer)));
         }
 
         public RunForecast Finish(IReadOnlyList<(string Name, ImageDataset[] Datasets)> parts, IReadOnlyList<double>? alphas)

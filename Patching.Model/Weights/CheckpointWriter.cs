@@ -274,6 +274,10 @@ public static class CheckpointWriter
         Directory.Delete(old, recursive: true);
     }
 
+    /// <summary>Bytes of the tokenizer's files that <see cref="Save"/> copies.</summary>
+    internal static long TokenizerBytes(string directory) =>
+        TokenizerFiles.Select(name => new FileInfo(Path.Combine(directory, name))).Where(file => file.Exists).Sum(file => file.Length);
+
     private static void CopyTokenizer(string from, string to)
     {
         foreach (string name in new[] { ClipCheckpoint.VocabularyFile, ClipCheckpoint.MergesFile })
