@@ -19,6 +19,7 @@ internal sealed class DemoData(string root, long seed, int imageSize, Action<lon
 {
     private const int ReportInterval = 100;
     private const float Noise = 0.05f;
+    private const double GreyDisplays = 0.2;
 
     private static readonly (string Name, Vector3 Colour)[] Colours =
     [
@@ -94,11 +95,11 @@ internal sealed class DemoData(string root, long seed, int imageSize, Action<lon
         });
     }
 
-    // Of eight pictures five are patterns, two letters and one a digit.
+    // Of eight pictures two are digits, two letters and four patterns.
     private (Drawing Picture, string What) Captioned(int i, ref SampleRandom random)
     {
-        if (i % 8 == 7) return DisplayDigit(random.NextInt(Glyphs.DigitNames.Count), ref random);
-        if (i % 4 != 0) return PatternOf(random.NextInt(Patterns.All.Count), ref random);
+        if (i % 8 < 2) return DisplayDigit(random.NextInt(Glyphs.DigitNames.Count), ref random);
+        if (i % 8 >= 4) return PatternOf(random.NextInt(Patterns.All.Count), ref random);
         (string name, Vector2[][] strokes) = Glyphs.Letters[random.NextInt(Glyphs.Letters.Count)];
         return (Written(strokes, ref random), $"letter {name}");
     }
@@ -108,7 +109,7 @@ internal sealed class DemoData(string root, long seed, int imageSize, Action<lon
         int ink = random.NextInt(Colours.Length), ground = (ink + 1 + random.NextInt(Colours.Length - 1)) % Colours.Length;
         Drawing drawing = new(imageSize, Vary(Colours[ground].Colour, ref random));
         (string name, Pattern pattern) = Patterns.All[label];
-        float period = Between(0.4f, 0.65f, ref random);
+        float period = Between(0.45f, 0.7f, ref random);
         Vector2 shift = new(Between(0, 1, ref random), Between(0, 1, ref random));
         SignedDistance figure = pattern(shift, period, Between(0.2f, 0.3f, ref random) * period);
         drawing.Paint(figure, new Placement(Vector2.Zero, 1), Vary(Colours[ink].Colour, ref random));
@@ -117,16 +118,20 @@ internal sealed class DemoData(string root, long seed, int imageSize, Action<lon
         return (drawing, random.NextInt(2) == 0 ? name : $"{colour} {name}");
     }
 
+    // Most displays glow in a colour; one in five is black on white or white on black, as writing is.
     private (Drawing Picture, string What) DisplayDigit(int digit, ref SampleRandom random)
     {
         int colour = random.NextInt(Colours.Length);
-        Drawing drawing = Background(ref random);
+        bool grey = random.NextDouble() < GreyDisplays, light = random.NextDouble() < 0.5;
+        float shade = light ? Between(0.75f, 1, ref random) : Between(0, 0.25f, ref random);
+        Drawing drawing = grey ? new Drawing(imageSize, new Vector3(1 - shade)) : Background(ref random);
         SignedDistance figure = Glyphs.DisplayDigit(digit, Between(0.09f, 0.15f, ref random));
-        float scale = Between(0.5f, 0.85f, ref random), room = 0.95f - scale;
+        float scale = Between(0.6f, 0.9f, ref random), room = 0.95f - scale;
         Vector2 centre = new(Between(-room, room, ref random), Between(-room, room, ref random));
-        drawing.Paint(figure, new Placement(centre, scale), Vary(Colours[colour].Colour, ref random));
+        drawing.Paint(figure, new Placement(centre, scale), grey ? new Vector3(shade) : Vary(Colours[colour].Colour, ref random));
         drawing.AddNoise(Noise, ref random);
-        return (drawing, random.NextInt(2) == 0 ? $"digit {Glyphs.DigitNames[digit]}" : $"{Colours[colour].Name} digit {Glyphs.DigitNames[digit]}");
+        string what = $"digit {Glyphs.DigitNames[digit]}";
+        return (drawing, grey || random.NextInt(2) == 0 ? what : $"{Colours[colour].Name} {what}");
     }
 
     // Chalk on a board or ink on paper, an unsteady hand, slanted.

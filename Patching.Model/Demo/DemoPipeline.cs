@@ -101,7 +101,7 @@ public sealed class DemoPipeline
             Save = Path.Combine(settings.Output, "patched"),
             ResultsDb = Results,
             Epochs = settings.FinetuneEpochs,
-            LearningRate = 3e-4,
+            LearningRate = 4.5e-4,
             WarmupLength = settings.Quick ? 0 : 20,
             Seed = settings.Seed,
             ExpName = "demo",

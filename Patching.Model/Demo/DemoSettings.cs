@@ -10,7 +10,7 @@ public sealed record DemoSettings(string Output, int Seed, bool Quick)
     public int ImageSize => 32;
 
     /// <summary>Pictures with captions.</summary>
-    public int Pairs => Quick ? 256 : 12000;
+    public int Pairs => Quick ? 256 : 16000;
 
     /// <summary>Pictures of the patching task to train on.</summary>
     public int Training => Quick ? 200 : 3000;

@@ -72,10 +72,12 @@ internal sealed class Drawing
 /// <param name="Slant">Shear, 0 for upright.</param>
 internal readonly record struct Placement(Vector2 Centre, float Scale, float Angle = 0, float Stretch = 1, float Slant = 0)
 {
+    private readonly float sine = MathF.Sin(-Angle);
+    private readonly float cosine = MathF.Cos(Angle);
+
     /// <summary>A point of the picture in the figure's coordinates.</summary>
     public Vector2 ToFigure(Vector2 point)
     {
-        (float sine, float cosine) = MathF.SinCos(-Angle);
         Vector2 moved = (point - Centre) / Scale;
         Vector2 turned = new(cosine * moved.X - sine * moved.Y, sine * moved.X + cosine * moved.Y);
         return new Vector2((turned.X + Slant * turned.Y) / Stretch, turned.Y);

@@ -28,14 +28,19 @@ internal static class Glyphs
     [
         ("a", [[new(-0.5f, 0.85f), new(0, -0.85f), new(0.5f, 0.85f)], [new(-0.3f, 0.25f), new(0.3f, 0.25f)]]),
         ("c", [[new(0.45f, -0.6f), new(0.1f, -0.85f), new(-0.35f, -0.6f), new(-0.5f, 0), new(-0.35f, 0.6f), new(0.1f, 0.85f), new(0.45f, 0.6f)]]),
+        ("d", [[new(-0.45f, 0.85f), new(-0.45f, -0.85f), new(0.1f, -0.85f), new(0.45f, -0.4f), new(0.45f, 0.4f), new(0.1f, 0.85f), new(-0.45f, 0.85f)]]),
         ("e", [[new(0.45f, -0.85f), new(-0.4f, -0.85f), new(-0.4f, 0.85f), new(0.45f, 0.85f)], [new(-0.4f, 0), new(0.3f, 0)]]),
+        ("f", [[new(0.45f, -0.85f), new(-0.4f, -0.85f), new(-0.4f, 0.85f)], [new(-0.4f, -0.05f), new(0.3f, -0.05f)]]),
         ("h", [[new(-0.45f, -0.85f), new(-0.45f, 0.85f)], [new(0.45f, -0.85f), new(0.45f, 0.85f)], [new(-0.45f, 0), new(0.45f, 0)]]),
+        ("j", [[new(0.3f, -0.85f), new(0.3f, 0.5f), new(0.05f, 0.85f), new(-0.3f, 0.7f), new(-0.4f, 0.4f)]]),
         ("k", [[new(-0.4f, -0.85f), new(-0.4f, 0.85f)], [new(0.45f, -0.85f), new(-0.4f, 0.05f), new(0.5f, 0.85f)]]),
         ("m", [[new(-0.55f, 0.85f), new(-0.45f, -0.85f), new(0, 0.2f), new(0.45f, -0.85f), new(0.55f, 0.85f)]]),
+        ("n", [[new(-0.45f, 0.85f), new(-0.45f, -0.85f), new(0.45f, 0.85f), new(0.45f, -0.85f)]]),
         ("p", [[new(-0.4f, 0.85f), new(-0.4f, -0.85f), new(0.2f, -0.85f), new(0.45f, -0.45f), new(0.2f, 0), new(-0.4f, 0)]]),
         ("r", [[new(-0.4f, 0.85f), new(-0.4f, -0.85f), new(0.2f, -0.85f), new(0.45f, -0.45f), new(0.2f, 0), new(-0.4f, 0), new(0.5f, 0.85f)]]),
         ("t", [[new(-0.5f, -0.85f), new(0.5f, -0.85f)], [new(0, -0.85f), new(0, 0.85f)]]),
         ("u", [[new(-0.45f, -0.85f), new(-0.45f, 0.4f), new(-0.2f, 0.85f), new(0.2f, 0.85f), new(0.45f, 0.4f), new(0.45f, -0.85f)]]),
+        ("w", [[new(-0.55f, -0.85f), new(-0.3f, 0.85f), new(0, -0.2f), new(0.3f, 0.85f), new(0.55f, -0.85f)]]),
         ("x", [[new(-0.5f, -0.85f), new(0.5f, 0.85f)], [new(0.5f, -0.85f), new(-0.5f, 0.85f)]]),
         ("y", [[new(-0.5f, -0.85f), new(0, 0)], [new(0.5f, -0.85f), new(0, 0), new(0, 0.85f)]]),
     ];
@@ -52,11 +57,8 @@ internal static class Glyphs
     /// <summary>A digit of a seven-segment display.</summary>
     /// <param name="digit">0 to 9.</param>
     /// <param name="thickness">Half the width of a segment.</param>
-    public static SignedDistance DisplayDigit(int digit, float thickness)
-    {
-        (Vector2 From, Vector2 To)[] lit = [.. LitSegments[digit].Select(letter => Segments[letter - 'a'])];
-        return point => lit.Min(segment => ToSegment(point, segment.From, segment.To)) - thickness;
-    }
+    public static SignedDistance DisplayDigit(int digit, float thickness) =>
+        Drawn([.. LitSegments[digit].Select(letter => new Line(Segments[letter - 'a'].From, Segments[letter - 'a'].To))], thickness);
 
     /// <summary>A figure written with a pen by an unsteady hand.</summary>
     /// <param name="strokes">Its strokes.</param>
@@ -64,20 +66,35 @@ internal static class Glyphs
     /// <param name="wobble">How far a point of a stroke is from where it should be, in either direction; called twice per point, before this returns.</param>
     public static SignedDistance Written(Vector2[][] strokes, float thickness, Func<float> wobble)
     {
-        Vector2[][] written = [.. strokes.Select(stroke => stroke.Select(point => point + new Vector2(wobble(), wobble())).ToArray())];
-        return point =>
+        List<Line> lines = [];
+        foreach (Vector2[] stroke in strokes)
         {
-            float nearest = float.MaxValue;
-            foreach (Vector2[] stroke in written)
-                for (int i = 0; i + 1 < stroke.Length; i++) nearest = MathF.Min(nearest, ToSegment(point, stroke[i], stroke[i + 1]));
-            return nearest - thickness;
-        };
+            Vector2[] points = [.. stroke.Select(point => point + new Vector2(wobble(), wobble()))];
+            for (int i = 0; i + 1 < points.Length; i++) lines.Add(new Line(points[i], points[i + 1]));
+        }
+        return Drawn([.. lines], thickness);
     }
 
-    private static float ToSegment(Vector2 p, Vector2 a, Vector2 b)
+    private static SignedDistance Drawn(Line[] lines, float thickness) => point =>
     {
-        Vector2 along = b - a, from = p - a;
-        float t = Math.Clamp(Vector2.Dot(from, along) / MathF.Max(along.LengthSquared(), 1e-12f), 0, 1);
-        return (from - t * along).Length();
+        float nearest = float.MaxValue;
+        foreach (ref readonly Line line in lines.AsSpan()) nearest = MathF.Min(nearest, line.SquaredDistance(point));
+        return MathF.Sqrt(nearest) - thickness;
+    };
+
+    /// <summary>A straight piece of a stroke. Most of the demo's drawing is the distance to one, so what does not depend on the point is kept.</summary>
+    private readonly struct Line(Vector2 from, Vector2 to)
+    {
+        private readonly float x = from.X, y = from.Y, alongX = to.X - from.X, alongY = to.Y - from.Y;
+        private readonly float inverseSquare = 1 / MathF.Max((to - from).LengthSquared(), 1e-12f);
+
+        public float SquaredDistance(Vector2 point)
+        {
+            float dx = point.X - x, dy = point.Y - y, along = (dx * alongX + dy * alongY) * inverseSquare;
+            along = along > 1 ? 1 : along > 0 ? along : 0;
+            dx -= along * alongX;
+            dy -= along * alongY;
+            return dx * dx + dy * dy;
+        }
     }
 }

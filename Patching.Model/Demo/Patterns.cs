@@ -8,7 +8,8 @@ namespace Patching.Model.Demo;
 /// <param name="half">Half the width of a bar.</param>
 internal delegate SignedDistance Pattern(Vector2 shift, float period, float half);
 
-/// <summary>The patterns of the demo's supported task. All that tells them apart can be seen in a few neighbouring patches, so a small model learns them fast and well.</summary>
+/// <summary>The patterns of the demo's supported task. All that tells them apart can be seen in a few neighbouring patches, so a small model learns
+/// them fast and well; and no two are near-duplicates (as dots and a grid would be: each is the other's ground), so it knows every one of them with a margin.</summary>
 internal static class Patterns
 {
     /// <summary>The one that is nothing but its ground.</summary>
@@ -19,11 +20,12 @@ internal static class Patterns
     [
         ("horizontal stripe pattern", (shift, period, half) => p => ToLine(p.Y + shift.Y, period) - half),
         ("vertical stripe pattern", (shift, period, half) => p => ToLine(p.X + shift.X, period) - half),
-        ("diagonal stripe pattern", (shift, period, half) => p => ToLine((p.X + p.Y) * 0.7071f + shift.X, period) - half),
+        ("rising stripe pattern", (shift, period, half) => p => ToLine((p.X + p.Y) * 0.7071f + shift.X, period) - half),
+        ("falling stripe pattern", (shift, period, half) => p => ToLine((p.X - p.Y) * 0.7071f + shift.X, period) - half),
         ("checkerboard pattern", (shift, period, _) => p => Checkerboard(p + shift, period)),
-        ("dot pattern", (shift, period, half) => p => new Vector2(ToLine(p.X + shift.X, period), ToLine(p.Y + shift.Y, period)).Length() - 1.3f * half),
-        ("grid pattern", (shift, period, half) => p => MathF.Min(ToLine(p.X + shift.X, period), ToLine(p.Y + shift.Y, period)) - half / 2),
+        ("dot pattern", (shift, period, half) => p => new Vector2(ToLine(p.X + shift.X, period), ToLine(p.Y + shift.Y, period)).Length() - 1.1f * half),
         ("ring pattern", (shift, period, half) => p => ToLine(p.Length() + shift.X, period) - half),
+        ("ray pattern", (shift, _, _) => p => Ray(p, shift.X)),
         (Plain, (_, _, _) => _ => float.MaxValue),
     ];
 
@@ -35,5 +37,13 @@ internal static class Patterns
     {
         float x = period / 4 - ToLine(p.X, period), y = period / 4 - ToLine(p.Y, period), toEdge = MathF.Min(MathF.Abs(x), MathF.Abs(y));
         return x * y > 0 ? -toEdge : toEdge;
+    }
+
+    // Six rays and the gaps between them, each a twelfth of a turn wide: inside where the direction is nearer to the middle of a ray than to that of a gap.
+    private static float Ray(Vector2 p, float turn)
+    {
+        const float Spacing = MathF.PI / 3;
+        float fromMiddle = ToLine(MathF.Atan2(p.Y, p.X) + turn, Spacing);
+        return p.Length() * MathF.Sin(fromMiddle - Spacing / 4);
     }
 }
