@@ -43,15 +43,17 @@ public sealed class ClipModel : IDisposable
     /// <exception cref="InputException">A weight is not a number.</exception>
     public ParameterSet Vision => vision ??= LoadVision();
 
-    /// <summary>Opens a checkpoint and checks everything but the values, which are checked as they are loaded.</summary>
+    /// <summary>Opens a checkpoint and checks everything but the values, which are checked as they are loaded, or all at once if asked for.</summary>
     /// <param name="device">Where to run.</param>
     /// <param name="path">A model directory or a safetensors file.</param>
     /// <param name="activation">The non-linearity, where the user states it.</param>
     /// <param name="tokenizerDirectory">Where vocab.json and merges.txt are, if not beside the model.</param>
     /// <param name="precision">The arithmetic of both towers; null is the fastest that device and model have.</param>
+    /// <param name="checkNumbers">Whether to read every value now: for work that writes something before it has loaded both towers.</param>
     /// <exception cref="InputException">The checkpoint cannot be used.</exception>
     public static ClipModel Open(
-        Device device, string path, ActivationKind? activation = null, string? tokenizerDirectory = null, TowerPrecision? precision = TowerPrecision.Float32)
+        Device device, string path, ActivationKind? activation = null, string? tokenizerDirectory = null, TowerPrecision? precision = TowerPrecision.Float32,
+        bool checkNumbers = false)
     {
         ClipCheckpoint checkpoint = ClipCheckpoint.Open(path, activation);
         try
@@ -60,6 +62,7 @@ public sealed class ClipModel : IDisposable
             if (checkpoint.Preprocess.Size != checkpoint.Config.Image.ImageSize)
                 throw new InputException(
                     $"{path}: preprocessor_config.json makes images of {checkpoint.Preprocess.Size} pixels, config.json's image tower takes {checkpoint.Config.Image.ImageSize}");
+            if (checkNumbers) checkpoint.CheckNumbers();
             string? directory = tokenizerDirectory ?? checkpoint.TokenizerDirectory;
             return new ClipModel(device, arithmetic, checkpoint, directory is null ? null : ClipTokenizer.Load(directory));
         }

@@ -178,7 +178,7 @@ internal sealed record ResNetWorkspace
     public bool Measures { get; private init; }
 
     /// <summary>Convolution windows of some images, and their gradient.</summary>
-    public Tensor Windows { get; private init; }
+    public Tensor Windows { get; init; }
 
     /// <summary>Scratch of the sums over columns.</summary>
     public Tensor NormScratch { get; private init; }

@@ -36,7 +36,8 @@ public sealed partial class PatchPipeline : IDisposable
         if (settings.Choice is not null) settings = settings with { TrainDataset = DatasetCatalog.ValidationName(settings.TrainDataset) };
         this.settings = settings;
         this.events = events;
-        model = ClipModel.Open(device, settings.Model, settings.Activation, settings.Tokenizer, settings.Precision);
+        // A head is saved before the image tower is loaded: nothing may be left behind if that cannot be used.
+        model = ClipModel.Open(device, settings.Model, settings.Activation, settings.Tokenizer, settings.Precision, checkNumbers: settings.Save is not null);
         if (settings.BatchNorm is not null && BatchNorm is null)
         {
             model.Dispose();

@@ -65,7 +65,7 @@ public sealed class TaskPipeline : IDisposable
         (this.recipe, this.run, this.events) = (recipe, run, events);
         tasks = [.. recipe.TrainDatasets.Select(DatasetCatalog.Canonical)];
         all = [.. recipe.EvalDatasets.Select(DatasetCatalog.Canonical).Concat(tasks).Distinct()];
-        model = ClipModel.Open(device, recipe.Model, run.Activation, run.Tokenizer, run.Precision);
+        model = ClipModel.Open(device, recipe.Model, run.Activation, run.Tokenizer, run.Precision, checkNumbers: true);
         table = ParameterTable.Vision(model.Config);
         heads = new HeadCache(Path.Combine(run.Save, "heads"));
         batches = new BatchOptions(recipe.BatchSize, model.Config.Image.ImageSize) { Resize = model.Checkpoint.Preprocess.Resize, Workers = run.Workers };

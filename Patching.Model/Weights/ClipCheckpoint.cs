@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Collections.Immutable;
 using System.Security.Cryptography;
 using System.Text;
@@ -156,6 +157,28 @@ public sealed class ClipCheckpoint : IDisposable
             RequireFinite(stored, broken);
         }
     }
+
+    /// <summary>
+    /// Reads every parameter once, so that a damaged weight is found before anything is computed or written. <see cref="Read"/> checks
+    /// what it reads as well; this is for work that writes something before it has read everything.
+    /// </summary>
+    /// <exception cref="InputException">A tensor holds NaN or infinite values.</exception>
+    public void CheckNumbers() => ParameterLoop.Run(ParameterTable.All(Config), spec =>
+    {
+        float[] buffer = ArrayPool<float>.Shared.Rent(PieceElements);
+        foreach (StoredTensor stored in NameMap.Stored(Naming, spec))
+        {
+            long broken = 0;
+            for (int done = 0; done < stored.Length; done += PieceElements)
+            {
+                Span<float> piece = buffer.AsSpan(0, Math.Min(PieceElements, stored.Length - done));
+                _file.ReadFloat32(stored.Name, done, piece);
+                broken += FloatConversion.CountNonFinite(piece);
+            }
+            RequireFinite(stored, broken);
+        }
+        ArrayPool<float>.Shared.Return(buffer);
+    });
 
     /// <summary>Closes the file.</summary>
     public void Dispose() => _file.Dispose();

@@ -64,6 +64,47 @@ internal sealed class ResNetTests
     }
 
     [Test]
+    public void ImagesWhoseWindowsAreLaidOutInSeveralPiecesGiveTheSame([Values(1, 2)] int imagesAtOnce)
+    {
+        using Run run = new(DeviceKind.Host, BatchNormStatistics.Frozen);
+        ConvolutionLayout layout = new ResNetLayout((ResNetConfig)run.Config.Image).Stem[1];
+        ConvolutionShape shape = layout.Shape(run.Images), one = layout.Shape(1);
+        Assert.That(run.Images, Is.EqualTo(3), "pieces of one and two images");
+        ConvolutionParameters weights = new(run.Parameters, layout);
+        using ParameterSet gradientSet = new(run.Device, "gradients", run.Parameters.Table);
+        ConvolutionParameters gradients = new(gradientSet, layout);
+        ConvolutionActivations saved = null!;
+        ResNetWorkspace work = null!;
+        Tensor x = default, y = default, dy = default, dz = default, dx = default;
+        using Arena arena = Arena.Allocate(run.Device, "test", a =>
+        {
+            saved = ConvolutionActivations.Take(a, layout, run.Images, training: true);
+            work = ResNetWorkspace.Take(a, new ResNetLayout((ResNetConfig)run.Config.Image), run.Images, training: true, measures: false);
+            (x, dx) = (a.Take("x", shape.InputRows, layout.Inputs), a.Take("dx", shape.InputRows, layout.Inputs));
+            (y, dy, dz) = (a.Take("y", shape.OutputRows, layout.Outputs), a.Take("dy", shape.OutputRows, layout.Outputs), a.Take("dz", shape.OutputRows, layout.Outputs));
+        });
+        Random random = new(5);
+        x.CopyFrom([.. Enumerable.Range(0, (int)x.Count).Select(_ => random.NextSingle())]);
+        dy.CopyFrom([.. Enumerable.Range(0, (int)dy.Count).Select(_ => random.NextSingle() - 0.5f)]);
+        (float[] Y, float[] Dx, float[] Dw) whole = Compute(work);
+        int windows = imagesAtOnce * one.OutputRows * one.WindowLength;
+        Assert.That(windows, Is.LessThan(work.Windows.Count));
+        (float[] Y, float[] Dx, float[] Dw) pieces = Compute(work with { Windows = work.Windows.Prefix(windows) });
+        AssertClose(pieces.Y, whole.Y, "y");
+        AssertClose(pieces.Dx, whole.Dx, "dx");
+        AssertClose(pieces.Dw, whole.Dw, "dw");
+
+        (float[] Y, float[] Dx, float[] Dw) Compute(ResNetWorkspace buffers)
+        {
+            gradients.Kernel.Weight.CopyFrom(new float[gradients.Kernel.Weight.Count]);
+            NormalizedConvolution.Forward(run.Device, y, x, weights, saved, buffers);
+            NormalizedConvolution.Backward(run.Device, dx, dz, default, dy, y, x, weights, gradients, saved, buffers);
+            run.Device.Synchronize();
+            return (y.ToArray(), dx.ToArray(), gradients.Kernel.Weight.ToArray());
+        }
+    }
+
+    [Test]
     public void TheOriginalsOwnValues()
     {
         string folder = Repository.Shared("golden", "rn-visual");
